@@ -1,0 +1,161 @@
+"""The configuration: TOML text to a frozen Config. Unknown keys and wrong types are refused."""
+
+import tomllib
+from dataclasses import fields
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from agent.core.decision import Recognition
+from agent.core.enrolment import Enrolment
+from agent.core.policy import Lockout
+from agent.errors import ConfigError
+
+Line = Annotated[int, Meta(ge=0, le=27)]
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every table of the file has in common: frozen, and strict about its keys."""
+
+
+class Door(Section, frozen=True):
+    """The door itself."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")] = "front"
+    """Names the door on MQTT: lower-case letters, digits and hyphens, at most 32."""
+    release_seconds: Annotated[float, Meta(ge=1, le=30)] = 5.0
+    """How long one grant releases the door, in seconds."""
+
+
+class Camera(Section, frozen=True):
+    """The camera and its stream."""
+
+    width: Annotated[int, Meta(ge=320, le=4096)] = 1280
+    """Frame width in pixels."""
+    height: Annotated[int, Meta(ge=240, le=4096)] = 720
+    """Frame height in pixels."""
+    fps: Annotated[float, Meta(ge=1, le=60)] = 10.0
+    """Frames looked at per second."""
+    rotation: Annotated[int, Meta(ge=0, le=270, multiple_of=90)] = 0
+    """Degrees by which the mounted camera is turned clockwise: 0, 90, 180 or 270."""
+
+
+class Quality(Section, frozen=True):
+    """What a face must fulfil to be compared."""
+
+    min_eye_distance: Annotated[float, Meta(ge=8)] = 22.0
+    """Pixels between the eyes: less is too far away."""
+    min_sharpness: Annotated[float, Meta(ge=0)] = 60.0
+    """Variance of the Laplacian of the aligned face: less is blurred."""
+    min_exposure: Annotated[float, Meta(ge=0, le=255)] = 40.0
+    """Mean luma of the aligned face: less is too dark."""
+    max_exposure: Annotated[float, Meta(ge=0, le=255)] = 225.0
+    """Mean luma of the aligned face: more is too bright."""
+    max_yaw: Annotated[float, Meta(gt=0, le=1)] = 0.45
+    """Turned to the side, as a proxy from 0 (straight) to 1 (profile): more is turned away."""
+    max_pitch: Annotated[float, Meta(gt=0, le=1)] = 0.45
+    """Tilted up or down, as a proxy from 0 to 1: more is turned away."""
+    min_eyes_open: Annotated[float, Meta(ge=0, le=1)] = 0.12
+    """Mean eye aspect ratio: less counts as closed."""
+
+
+class Mqtt(Section, frozen=True):
+    """The broker. Without a host nothing is sent, and events wait in the outbox."""
+
+    host: str | None = None
+    """Name or address of the broker."""
+    port: Annotated[int, Meta(ge=1, le=65535)] = 8883
+    """TCP port of the broker."""
+    username: str | None = None
+    """User name, where the broker wants one."""
+    password_file: str | None = None
+    """File whose first line is the password."""
+    ca_file: str | None = None
+    """Certificate authority of the broker, PEM; the system's own where there is none."""
+    cert_file: str | None = None
+    """The door's client certificate, PEM."""
+    key_file: str | None = None
+    """The key of that certificate, PEM."""
+    allow_plaintext: bool = False
+    """Permits a connection without TLS to another machine; to loopback it always is."""
+    tls: bool = True
+    """Whether the connection is encrypted."""
+
+    def __post_init__(self) -> None:
+        if not (self.tls or self.allow_plaintext or self.host in {None, *LOOPBACK}):
+            message = f"without tls, {self.host} needs allow_plaintext = true"
+            raise ValueError(message)
+        if (self.cert_file is None) != (self.key_file is None):
+            message = "cert_file and key_file go together"
+            raise ValueError(message)
+
+
+class Gpio(Section, frozen=True):
+    """BCM numbers of the lines; None where nothing is connected."""
+
+    relay: Line = 17
+    """The release."""
+    relay_active_high: bool = True
+    """Whether the relay pulls on a high level."""
+    enrol_button: Line | None = 27
+    """Button to ground, pulled up."""
+    led_red: Line | None = 5
+    """Red LED."""
+    led_green: Line | None = 6
+    """Green LED."""
+    led_blue: Line | None = 13
+    """Blue LED."""
+    buzzer: Line | None = 19
+    """Active buzzer."""
+
+    def __post_init__(self) -> None:
+        lines = (self.relay, self.enrol_button, self.led_red, self.led_green, self.led_blue)
+        used = [line for line in (*lines, self.buzzer) if line is not None]
+        if not len(set(used)) == len(used):
+            message = "one line is given to two things"
+            raise ValueError(message)
+
+
+class Config(Section, frozen=True):
+    """The whole file."""
+
+    door: Door = Door()
+    camera: Camera = Camera()
+    quality: Quality = Quality()
+    recognition: Recognition = Recognition()
+    lockout: Lockout = Lockout()
+    enrolment: Enrolment = Enrolment()
+    mqtt: Mqtt = Mqtt()
+    gpio: Gpio = Gpio()
+    state_directory: str | None = None
+    """Folder of the database; None takes the service's own, or ~/.local/state/doorward."""
+    models_directory: str | None = None
+    """Folder of the models; None takes those that came with the program."""
+
+
+def parse_config(text: str, source: str) -> Config:
+    """Read a configuration. source names it in errors. Raises ConfigError."""
+    try:
+        document = tomllib.loads(text)
+        config = msgspec.convert(document, Config)
+    except tomllib.TOMLDecodeError as error:
+        message = f"{source}: not valid TOML: {error}: mend that line"
+        raise ConfigError(message) from None
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at ")
+        key = where.strip("`").removeprefix("$").lstrip(".") or "top level"
+        raise _refusal(source, key, what) from None
+    for name in ("recognition", "lockout", "enrolment"):
+        # msgspec is strict about the keys of its own Structs only, and the core has plain dataclasses.
+        known = {field.name for field in fields(getattr(config, name))}
+        for key in document.get(name, {}).keys() - known:
+            raise _refusal(source, name, f"unknown field `{key}`")
+    return config
+
+
+def _refusal(source: str, key: str, what: str) -> ConfigError:
+    return ConfigError(
+        f"{source}: {key}: {what}: mend or remove it (docs/configuration.md lists all keys)"
+    )

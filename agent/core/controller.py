@@ -1,0 +1,253 @@
+"""The one place where inputs become decisions: inputs in, effects out, and no I/O at all.
+
+Every order that opens the door is made here, in `_grant`, and carries a Grant. Whatever is stale,
+faulty, unsure or unknown gives no Energise.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.core.decision import Judge, Match, Presentation, Recognition
+from agent.core.door import Door
+from agent.core.enrolment import HINTS, Enroller, Enrolment
+from agent.core.events import (
+    Acknowledged,
+    Append,
+    Denied,
+    Effect,
+    EnrolButtonHeld,
+    EnrolCancelled,
+    EnrolCommanded,
+    EnrolmentFailure,
+    FaultCleared,
+    Faulted,
+    FaultRaised,
+    Granted,
+    Indication,
+    Input,
+    LockedOut,
+    MoveCursor,
+    Observed,
+    Part,
+    Recovered,
+    SendBacklog,
+    Show,
+    StoreLoaded,
+    Tick,
+)
+from agent.core.matching import Calibration, Threshold
+from agent.core.policy import Attempts, Lockout, admissible
+from agent.core.types import (
+    Float32,
+    Gallery,
+    Grant,
+    LockState,
+    Method,
+    Now,
+    QualityIssue,
+    Reason,
+    Refusal,
+    Subject,
+    SubjectId,
+)
+
+LINGER = 1.5
+"""Seconds that an indication stays on once nothing renews it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the operator settled. release_seconds: how long one grant releases the door, 1 to 30."""
+
+    recognition: Recognition = Recognition()
+    lockout: Lockout = Lockout()
+    enrolment: Enrolment = Enrolment()
+    release_seconds: float = 5.0
+
+
+class Controller:
+    """Decides. Give it every input in order, with the clocks' reading, and do what it returns."""
+
+    def __init__(self, rules: Rules, calibration: Calibration) -> None:
+        self._rules = rules
+        self._calibration = calibration
+        self._door = Door(rules.release_seconds)
+        self._attempts = Attempts(rules.lockout)
+        self._presentation = Presentation(rules.recognition)
+        self._enroller = Enroller(rules.enrolment)
+        self._faults: set[Part] = set()
+        self._granted_at: dict[SubjectId, float] = {}
+        self._retry_at = float("-inf")
+        self._shown = Indication.IDLE
+        self._shown_at = float("-inf")
+        self._subjects: Mapping[SubjectId, Subject] = {}
+        nobody = Gallery(np.empty((0, 0), np.float32), (), np.empty(0, np.intp), calibration.model)
+        self._judge = Judge(rules.recognition, calibration, nobody)
+
+    @property
+    def lock_state(self) -> LockState:
+        """Whether the release holds the door."""
+        return self._door.state
+
+    @property
+    def threshold(self) -> Threshold:
+        """The threshold in force."""
+        return self._judge.threshold
+
+    @property
+    def wake_at(self) -> float:
+        """Monotonic seconds at which a Tick is due; infinity where none is."""
+        deadlines = (self._door.deadline, self._enroller.deadline)
+        return min((at for at in deadlines if at is not None), default=float("inf"))
+
+    def handle(self, happened: Input, now: Now) -> list[Effect]:
+        """Take one input and give the effects, to be done in order."""
+        effects = [*self._elapsed(now), *self._respond(happened, now)]
+        return [effect for effect in effects if self._is_news(effect, now)]
+
+    def _elapsed(self, now: Now) -> list[Effect]:
+        effects = [*self._door.tick(now.monotonic), *self._enroller.tick(now.monotonic)]
+        busy = self._blocked or self._door.deadline is not None
+        if not busy and self._enroller.deadline is None and now.monotonic - self._shown_at > LINGER:
+            effects.append(Show(Indication.IDLE))
+        return effects
+
+    def _respond(self, happened: Input, now: Now) -> list[Effect]:
+        match happened:
+            case Observed():
+                return self._observed(happened, now)
+            case StoreLoaded():
+                return self._loaded(happened)
+            case EnrolButtonHeld():
+                return self._enroller.button_held(happened.subject, now, faulty=self._blocked)
+            case EnrolCommanded():
+                return self._enroller.commanded(
+                    happened.subject, happened.code, now, faulty=self._blocked
+                )
+            case EnrolCancelled():
+                return self._enroller.abandon(EnrolmentFailure.CANCELLED)
+            case Faulted():
+                return self._faulted(happened)
+            case Recovered():
+                return self._recovered(happened.part)
+            case Acknowledged():
+                return [MoveCursor(happened.seq)]
+            case Tick():
+                return []
+
+    def _observed(self, seen: Observed, now: Now) -> list[Effect]:
+        age = now.monotonic - seen.captured_at
+        if not 0 <= age <= self._rules.recognition.max_age:
+            return []
+        if self._blocked or seen.nearest is None:
+            return []
+        if self._enroller.deadline is not None:
+            self._presentation.clear()
+            return self._enroller.observe(seen.nearest, seen.captured_at, now, self._collision)
+        if self._attempts.locked(now.monotonic):
+            return [Show(Indication.WAIT)]
+        if now.monotonic < self._retry_at:
+            return []
+        if isinstance(seen.nearest, QualityIssue):
+            return self._hint(HINTS[seen.nearest])
+        self._presentation.add(seen.nearest, seen.captured_at)
+        verdict = self._judge.judge(self._presentation)
+        if verdict is None:
+            return self._hint(Indication.LOOKING)
+        if isinstance(verdict, Refusal):
+            return self._refuse(verdict, seen, now)
+        return self._admit(verdict, seen, now)
+
+    def _admit(self, match: Match, seen: Observed, now: Now) -> list[Effect]:
+        subject = self._subjects.get(match.subject)
+        if subject is None:
+            return self._refuse(Refusal(Reason.NO_MATCH), seen, now)
+        objection = admissible(subject, now)
+        if objection is not None:
+            return self._refuse(Refusal(objection, subject.id), seen, now)
+        since = now.monotonic - self._granted_at.get(subject.id, float("-inf"))
+        if not since >= self._rules.recognition.cooldown:
+            return []
+        return self._grant(subject, match, seen, now)
+
+    def _grant(self, subject: Subject, match: Match, seen: Observed, now: Now) -> list[Effect]:
+        grant = Grant(subject.id, Method.FACE, match.score, now.monotonic)
+        event = Granted(
+            subject=subject.id,
+            method=grant.method,
+            score=match.score,
+            threshold=match.threshold,
+            margin=match.margin,
+            frames=len(self._presentation),
+            faces=seen.faces,
+            latency_ms=(now.monotonic - seen.captured_at) * 1000.0,
+        )
+        self._attempts.granted()
+        self._presentation.clear()
+        self._granted_at[subject.id] = now.monotonic
+        if subject.administrator:
+            self._enroller.administrator_granted(subject.id, now.monotonic)
+        return [Append(event), *self._door.release(grant), Show(Indication.GRANTED)]
+
+    def _refuse(self, refusal: Refusal, seen: Observed, now: Now) -> list[Effect]:
+        frames = len(self._presentation)
+        self._presentation.clear()
+        self._retry_at = now.monotonic + self._rules.recognition.retry_after
+        effects: list[Effect] = [
+            Append(Denied(refusal.reason, refusal.subject, frames, seen.faces)),
+            Show(Indication.REFUSED),
+        ]
+        if self._attempts.refused(now.monotonic):
+            lockout = self._rules.lockout
+            effects.append(Append(LockedOut(lockout.refusals, lockout.seconds)))
+        return effects
+
+    def _collision(self, template: Float32) -> SubjectId | None:
+        ranking = self._judge.nearest(template)
+        near = self.threshold.cosine - self._rules.enrolment.collision
+        if ranking is None or not ranking.best.score >= near:
+            return None
+        return ranking.best.subject
+
+    def _loaded(self, loaded: StoreLoaded) -> list[Effect]:
+        self._judge = Judge(self._rules.recognition, self._calibration, loaded.gallery)
+        self._subjects = loaded.subjects
+        self._enroller.codes = loaded.codes
+        return []
+
+    @property
+    def _blocked(self) -> bool:
+        # Without the broker events wait in the outbox; without any other part the door denies.
+        return bool(self._faults - {Part.BROKER})
+
+    def _faulted(self, fault: Faulted) -> list[Effect]:
+        if fault.part in self._faults:
+            return []
+        self._faults.add(fault.part)
+        raised = Append(FaultRaised(fault.part, fault.reason))
+        if not self._blocked:
+            return [raised]
+        self._presentation.clear()
+        failed = self._enroller.abandon(EnrolmentFailure.FAULT)
+        # Locking comes first: what the store cannot take must not keep the door open.
+        return [*self._door.lock(), *failed, Show(Indication.FAULT), raised]
+
+    def _recovered(self, part: Part) -> list[Effect]:
+        backlog: list[Effect] = [SendBacklog()] if part is Part.BROKER else []
+        if part not in self._faults:
+            return backlog
+        self._faults.remove(part)
+        return [Append(FaultCleared(part)), *backlog]
+
+    def _hint(self, indication: Indication) -> list[Effect]:
+        # While the door is open, that is what there is to say.
+        return [Show(indication)] if self._door.deadline is None else []
+
+    def _is_news(self, effect: Effect, now: Now) -> bool:
+        if not isinstance(effect, Show):
+            return True
+        again = effect.indication is self._shown and effect.indication is not Indication.FRAME_TAKEN
+        self._shown, self._shown_at = effect.indication, now.monotonic
+        return not again

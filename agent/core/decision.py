@@ -1,0 +1,160 @@
+"""Evidence of one presentation, pooled over its frames, against the gallery.
+
+A single frame never decides: the pooled probe must pass the threshold in force, stand clear of the
+best subject of another household, and be borne out by enough frames each on its own.
+"""
+
+from dataclasses import dataclass
+
+from agent.core.matching import (
+    Calibration,
+    Ranking,
+    Threshold,
+    mean_template,
+    search,
+    threshold_for,
+)
+from agent.core.types import Embedding, Float32, Gallery, Probe, Reason, Refusal, SubjectId
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """How sure the door must be, and on what evidence."""
+
+    target_fpir: float = 1e-3
+    """Share of strangers' attempts that may be admitted, 0 to 1; the threshold follows from it."""
+    min_frames: int = 3
+    """Frames of one presentation that must agree before the door opens, 2 to 20."""
+    max_frames: int = 5
+    """Newest frames pooled at most, min_frames to 20; fewer never refuse."""
+    patience: float = 1.5
+    """Seconds of good frames that a presentation gets before it can be refused, 0 to 10."""
+    max_age: float = 0.5
+    """Seconds after which a frame is too old to decide on."""
+    max_gap: float = 0.8
+    """Seconds without a good face after which a presentation is over."""
+    agreement_slack: float = 0.12
+    """How far below the threshold, in cosine, a single frame may be and still agree, 0 to 1."""
+    min_margin: float = 0.05
+    """Distance in cosine to the best subject of another household, 0 to 1."""
+    cooldown: float = 8.0
+    """Seconds after a grant in which the same subject is not granted again."""
+    retry_after: float = 2.0
+    """Seconds after a refusal before the same presentation is judged again."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.target_fpir < 1:
+            message = "target_fpir must be between 0 and 1"
+            raise ValueError(message)
+        if not 2 <= self.min_frames <= self.max_frames <= 20:  # noqa: PLR2004
+            message = "min_frames and max_frames must be 2 to 20, and min_frames not the greater"
+            raise ValueError(message)
+        if not 0 <= self.patience <= 10:  # noqa: PLR2004
+            message = "patience must be 0 to 10 seconds"
+            raise ValueError(message)
+        if not all(s > 0 for s in (self.max_age, self.max_gap, self.cooldown, self.retry_after)):
+            message = "max_age, max_gap, cooldown and retry_after must be above 0 seconds"
+            raise ValueError(message)
+        if not (0 <= self.agreement_slack <= 1 and 0 <= self.min_margin <= 1):
+            message = "agreement_slack and min_margin must be 0 to 1"
+            raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The evidence is for this subject. Policy still has its say."""
+
+    subject: SubjectId
+    score: float
+    threshold: float
+    margin: float | None
+
+
+class Presentation:
+    """The newest good frames of whoever stands at the door."""
+
+    def __init__(self, rules: Recognition) -> None:
+        self._rules = rules
+        self._frames: list[Embedding] = []
+        self._begun_at = float("-inf")
+        self._seen_at = float("-inf")
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @property
+    def vectors(self) -> list[Float32]:
+        """The pooled frames, each (D,) of unit norm, oldest first."""
+        return [frame.vector for frame in self._frames]
+
+    @property
+    def models(self) -> set[str]:
+        """The models that made the pooled frames: one, unless something is amiss."""
+        return {frame.model for frame in self._frames}
+
+    @property
+    def seconds(self) -> float:
+        """Time from the first good frame of the presentation to the newest."""
+        return self._seen_at - self._begun_at
+
+    def add(self, probe: Probe, captured_at: float) -> None:
+        """Pool a frame; drop the oldest past the limit. captured_at: monotonic seconds."""
+        if not captured_at - self._seen_at <= self._rules.max_gap:
+            self.clear()
+        if not self._frames:
+            self._begun_at = captured_at
+        self._frames = [*self._frames, probe.embedding][-self._rules.max_frames :]
+        self._seen_at = captured_at
+
+    def clear(self) -> None:
+        """Forget every frame."""
+        self._frames = []
+
+
+class Judge:
+    """Holds the gallery and the threshold that its size and the operator's target put in force."""
+
+    def __init__(self, rules: Recognition, calibration: Calibration, gallery: Gallery) -> None:
+        self._rules = rules
+        self._gallery = gallery
+        self._model = calibration.model
+        self.threshold: Threshold = threshold_for(
+            calibration, len(gallery.subjects), rules.target_fpir
+        )
+
+    def judge(self, presentation: Presentation) -> Match | Refusal | None:
+        """Weigh the evidence; None asks for more frames.
+
+        Frames are refused outright where they, the gallery and the calibration are not all of one
+        model. `min_frames` are enough to match; only `max_frames`, after `patience`, are to refuse.
+        """
+        if not len(presentation) >= self._rules.min_frames:
+            return None
+        if not presentation.models == {self._gallery.model} == {self._model}:
+            return Refusal(Reason.WRONG_MODEL)
+        pooled = mean_template(presentation.vectors)
+        ranking = search(self._gallery, pooled)
+        reason = self._objection(ranking, presentation)
+        if ranking is not None and reason is None:
+            best = ranking.best
+            return Match(best.subject, best.score, self.threshold.cosine, ranking.margin)
+        enough = len(presentation) >= self._rules.max_frames
+        if not (enough and presentation.seconds >= self._rules.patience):
+            return None
+        return Refusal(reason or Reason.NO_MATCH)
+
+    def nearest(self, vector: Float32) -> Ranking | None:
+        """Rank the subjects for one unit vector (D,), whatever the threshold."""
+        return search(self._gallery, vector)
+
+    def _objection(self, ranking: Ranking | None, presentation: Presentation) -> Reason | None:
+        if ranking is None or not ranking.best.score >= self.threshold.cosine:
+            return Reason.NO_MATCH
+        if ranking.margin is not None and not ranking.margin >= self._rules.min_margin:
+            return Reason.AMBIGUOUS
+        floor = self.threshold.cosine - self._rules.agreement_slack
+        template = self._gallery.matrix[ranking.best.row]
+        agreeing = sum(bool(vector @ template >= floor) for vector in presentation.vectors)
+        if not agreeing >= self._rules.min_frames:
+            return Reason.INCONSISTENT
+        return None

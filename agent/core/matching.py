@@ -1,0 +1,123 @@
+"""Exact search of the gallery, and the threshold that a gallery of its size needs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.core.types import Float32, Gallery, SubjectId
+
+NOTHING = np.float32(-np.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A subject, its row in the gallery, and its comparison score, a cosine from -1 to 1."""
+
+    subject: SubjectId
+    row: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The best subject, and the best one of any other household."""
+
+    best: Candidate
+    rival: Candidate | None
+
+    @property
+    def margin(self) -> float | None:
+        """Distance in cosine from the best subject to the rival."""
+        return None if self.rival is None else self.best.score - self.rival.score
+
+
+def search(gallery: Gallery, vector: Float32) -> Ranking | None:
+    """Compare one unit vector (D,) with every template; None where the gallery is empty.
+
+    Scores that are not finite rank below all others, so that one damaged row hides nobody.
+    """
+    if not len(gallery.subjects) > 0:
+        return None
+    scores: Float32 = np.dot(gallery.matrix, vector)
+    best = int(np.argmax(scores))
+    if not np.isfinite(scores[best]):
+        scores = np.where(np.isfinite(scores), scores, NOTHING)
+        best = int(np.argmax(scores))
+    others = gallery.households != gallery.households[best]
+    rival = None
+    if others.any():
+        row = int(np.argmax(np.where(others, scores, NOTHING)))
+        rival = Candidate(gallery.subjects[row], row, float(scores[row]))
+    return Ranking(Candidate(gallery.subjects[best], best, float(scores[best])), rival)
+
+
+def mean_template(vectors: Iterable[Float32]) -> Float32:
+    """Give the unit vector (D,) along the mean of unit vectors.
+
+    Raises ValueError where there are none or they cancel out.
+    """
+    total = np.asarray(np.sum(list(vectors), axis=0, dtype=np.float64))
+    norm = float(np.linalg.norm(total))
+    if not norm > 0:
+        message = "no mean of no vectors, or of vectors that cancel out"
+        raise ValueError(message)
+    return (total / norm).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """One line of a calibration: at this cosine, no more than this share of non-mated pass."""
+
+    threshold: float
+    fmr: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Threshold to FMR of pooled probes against mean templates, for one embedder.
+
+    model: as in Embedding. fmr of each point: upper confidence bound. points: by rising threshold.
+    Raises ValueError where the points are not finite, not rising or missing.
+    """
+
+    model: str
+    provisional: bool
+    points: tuple[OperatingPoint, ...]
+
+    def __post_init__(self) -> None:
+        thresholds = [point.threshold for point in self.points]
+        rates = [point.fmr for point in self.points]
+        rising = all(a < b for a, b in zip(thresholds, thresholds[1:], strict=False))
+        falling = all(a >= b for a, b in zip(rates, rates[1:], strict=False))
+        ranged = all(-1 <= t <= 1 for t in thresholds) and all(0 < r <= 1 for r in rates)
+        if not (self.points and rising and falling and ranged):
+            message = "points need thresholds that rise in -1..1 and rates that fall in 0..1"
+            raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """The threshold in force and what it means for one stranger's attempt.
+
+    fpir: share of strangers' attempts admitted, upper bound. met: whether that is the target.
+    """
+
+    cosine: float
+    fpir: float
+    met: bool
+
+
+def threshold_for(calibration: Calibration, gallery_size: int, target_fpir: float) -> Threshold:
+    """Give the lowest calibrated threshold that keeps a gallery of this size within the target.
+
+    FPIR = 1 - (1 - FMR)^N for N templates, comparisons taken as independent (ISO/IEC 19795-1).
+    Where no point reaches the target, the strictest one is in force and `met` is false.
+    """
+    size = max(gallery_size, 1)
+    in_force = [
+        Threshold(point.threshold, fpir, met=fpir <= target_fpir)
+        for point in calibration.points
+        for fpir in [1.0 - (1.0 - point.fmr) ** size]
+    ]
+    return next((threshold for threshold in in_force if threshold.met), in_force[-1])

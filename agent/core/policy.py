@@ -1,0 +1,134 @@
+"""Who may enter when, and when too many refusals stop the door from looking."""
+
+from dataclasses import dataclass
+
+from agent.core.types import MINUTES_PER_WEEK, Now, Reason, Span, Subject
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+MINUTES_PER_DAY = 24 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Lockout:
+    """When to stop looking at faces for a while (NIST SP 800-63B-4: at most 5, then >= 30 s)."""
+
+    refusals: int = 5
+    """Refusals in a row that start it, 1 to 100."""
+    within: float = 60.0
+    """Seconds within which those refusals must fall."""
+    seconds: float = 30.0
+    """How long it lasts, at least 30 s."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.refusals <= 100:  # noqa: PLR2004
+            message = "refusals must be 1 to 100"
+            raise ValueError(message)
+        if not self.within > 0:
+            message = "within must be above 0 seconds"
+            raise ValueError(message)
+        if not 30 <= self.seconds <= 3600:  # noqa: PLR2004
+            message = "seconds must be 30 to 3600"
+            raise ValueError(message)
+
+
+class Attempts:
+    """Counts the refusals in a row. A grant forgets them; so does a lockout that is over."""
+
+    def __init__(self, rules: Lockout) -> None:
+        self._rules = rules
+        self._refused_at: list[float] = []
+        self._locked_until: float | None = None
+
+    def locked(self, now: float) -> bool:
+        """Say whether faces are not to be looked at. now: monotonic seconds."""
+        if self._locked_until is None:
+            return False
+        if now >= self._locked_until:
+            self._locked_until = None
+            return False
+        return True
+
+    def refused(self, now: float) -> bool:
+        """Count a refusal; say whether a lockout begins with it."""
+        recent = [at for at in self._refused_at if now - at <= self._rules.within]
+        self._refused_at = [*recent, now]
+        if len(self._refused_at) < self._rules.refusals:
+            return False
+        self._refused_at = []
+        self._locked_until = now + self._rules.seconds
+        return True
+
+    def granted(self) -> None:
+        """Forget the refusals so far."""
+        self._refused_at = []
+
+
+def admissible(subject: Subject, now: Now) -> Reason | None:
+    """Say why a subject may not enter now, or None where nothing is against it.
+
+    Where the wall clock is not set, a subject with bounds or a schedule may not enter.
+    """
+    if subject.revoked:
+        return Reason.REVOKED
+    validity = subject.validity
+    if validity.not_before is None and validity.not_after is None and not validity.schedule:
+        return None
+    if not now.trusted:
+        return Reason.CLOCK_NOT_SET
+    if validity.not_before is not None and not now.wall >= validity.not_before:
+        return Reason.NOT_YET_VALID
+    if validity.not_after is not None and not now.wall < validity.not_after:
+        return Reason.EXPIRED
+    if validity.schedule and not any(s.start <= now.week_minute < s.end for s in validity.schedule):
+        return Reason.OUTSIDE_SCHEDULE
+    return None
+
+
+def parse_schedule(text: str) -> tuple[Span, ...]:
+    """Read "mon-fri 08:00-18:00, sat 09:00-12:00"; empty text means always, an empty tuple.
+
+    A span that ends at or before its start runs past midnight. Raises ValueError with one line.
+    """
+    return tuple(
+        span for part in text.lower().split(",") if part.strip() for span in _parse_part(part)
+    )
+
+
+def _parse_part(part: str) -> list[Span]:
+    try:
+        days, hours = part.split()
+        first, _, last = days.partition("-")
+        opening, closing = (_minute(time) for time in hours.split("-"))
+        start, stop = DAYS.index(first), DAYS.index(last or first)
+    except ValueError:
+        message = f"schedule {part.strip()!r}: write it like 'mon-fri 08:00-18:00'"
+        raise ValueError(message) from None
+    length = closing - opening if closing > opening else closing - opening + MINUTES_PER_DAY
+    spans = []
+    for day in range((stop - start) % 7 + 1):
+        begin = (start + day) % 7 * MINUTES_PER_DAY + opening
+        end = begin + length
+        spans.append(Span(begin, min(end, MINUTES_PER_WEEK)))
+        if end > MINUTES_PER_WEEK:
+            spans.append(Span(0, end - MINUTES_PER_WEEK))
+    return spans
+
+
+def _minute(time: str) -> int:
+    hour, minute = (int(number) for number in time.split(":"))
+    if not (0 <= hour < 24 and 0 <= minute < 60 or (hour, minute) == (24, 0)):  # noqa: PLR2004
+        raise ValueError(time)
+    return hour * 60 + minute
+
+
+def format_schedule(schedule: tuple[Span, ...]) -> str:
+    """Write spans as text that `parse_schedule` reads back to the same spans."""
+    return ", ".join(
+        f"{DAYS[span.start // MINUTES_PER_DAY]} {_clock(span.start)}-{_clock(span.end)}"
+        for span in schedule
+    )
+
+
+def _clock(minute: int) -> str:
+    hour, rest = divmod(minute % MINUTES_PER_DAY, 60)
+    return f"{hour:02}:{rest:02}"
