@@ -8,6 +8,9 @@ LOCK := $(if $(filter 3.11 3.12,$(VERSION)),3.11,3.13)
 VENV := .venv
 BIN := $(VENV)/bin
 TFLITE := .venv-tflite
+# These stamps carry the version, so that another PYTHON means a new environment.
+RUN := $(VENV)/run-$(VERSION)
+DEV := $(VENV)/dev-$(VERSION)
 
 # A Pi has no compiler, and the system's Python is not ours to change.
 export PIP_ONLY_BINARY := :all:
@@ -22,34 +25,33 @@ export PIP_USER := 0
 help: ## list these targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | expand -t 24
 
-demo: $(VENV)/run ## open a simulated door by face
+demo: $(RUN) ## open a simulated door by face
 	@$(BIN)/doorward demo
 
-test: $(VENV)/dev ## run the tests, and on Python 3.11 those of the second runtime
+test: $(DEV) ## run the tests, and on Python 3.11 those of the second runtime
 	@sh .ci/need mosquitto mosquitto || [ "$$CI" != true ]
 	$(BIN)/pytest --cov --cov-report=
 	$(BIN)/coverage report --include='agent/core/*' --fail-under=100
 	$(if $(filter 3.11,$(VERSION)),@$(MAKE) --no-print-directory test-tflite-runtime)
 
-test-tflite-runtime: $(TFLITE)/run ## run the tests marked `runtime` with tflite-runtime
+test-tflite-runtime: $(TFLITE)/run-$(VERSION) ## run the tests marked `runtime` with tflite-runtime
 	$(TFLITE)/bin/pytest -m runtime
 
-check: $(VENV)/dev ## check format, lint, types and the direction of imports
+check: $(DEV) ## check format, lint, types and the direction of imports
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-format: $(VENV)/dev ## rewrite the code as `make check` wants it
+format: $(DEV) ## rewrite the code as `make check` wants it
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(VENV)/dev ## measure
-	$(BIN)/python -m tests.bench
+bench: $(DEV) ## measure
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.bench
 
-venv: $(VENV)/dev ## make .venv with everything for development
+venv: $(DEV) ## make .venv with everything for development
 
-# One environment per folder; the file named after its Python says which one it was made with.
 %/python-$(VERSION):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Doorward needs Python 3.11 or newer, and $(PYTHON) is $(VERSION): make PYTHON=python3.11 ...")'
 	@sh .ci/need '$(PYTHON) -c "import ensurepip, venv"' python3-venv
@@ -62,13 +64,13 @@ $(@D)/bin/pip install -qq --no-build-isolation --no-deps --editable .
 @touch $@
 endef
 
-$(VENV)/run: requirements/run-$(LOCK).txt setup.cfg | $(VENV)/python-$(VERSION)
+$(RUN): requirements/run-$(LOCK).txt setup.cfg | $(VENV)/python-$(VERSION)
 	$(install)
 
-$(VENV)/dev: requirements/dev-$(LOCK).txt $(VENV)/run | $(VENV)/python-$(VERSION)
+$(DEV): requirements/dev-$(LOCK).txt $(RUN) | $(VENV)/python-$(VERSION)
 	$(install)
 
-$(TFLITE)/run: requirements/tflite-runtime-3.11.txt setup.cfg | $(TFLITE)/python-$(VERSION)
+$(TFLITE)/run-$(VERSION): requirements/tflite-runtime-3.11.txt setup.cfg | $(TFLITE)/python-$(VERSION)
 	$(install)
 
 # Hashes cover every file of a release, so a lock made for the Pi serves x86-64 too.

@@ -1,0 +1,30 @@
+"""What every kind of test shares."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+VISION = Path(__file__).parent / "vision"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have everything that touches a model run under the second runtime too."""
+    for item in items:
+        if VISION in item.path.parents:
+            item.add_marker("runtime")
+
+
+@pytest.fixture(scope="session")
+def mosquitto_binary() -> str:
+    """The broker's program; without it a test is skipped, but never unnoticed in CI."""
+    # Debian puts it where a user's PATH does not look.
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"])
+    found = shutil.which("mosquitto", path=path)
+    if found is None:
+        missing = "mosquitto is not installed: sudo apt install mosquitto"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return found
