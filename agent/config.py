@@ -47,15 +47,15 @@ class Quality(Section, frozen=True):
 
     min_eye_distance: Annotated[float, Meta(ge=8)] = 22.0
     """Pixels between the eyes: less is too far away."""
-    min_sharpness: Annotated[float, Meta(ge=0)] = 60.0
+    min_sharpness: Annotated[float, Meta(ge=0)] = 20.0
     """Variance of the Laplacian of the aligned face: less is blurred."""
-    min_exposure: Annotated[float, Meta(ge=0, le=255)] = 40.0
+    min_exposure: Annotated[float, Meta(ge=0, le=255)] = 25.0
     """Mean luma of the aligned face: less is too dark."""
     max_exposure: Annotated[float, Meta(ge=0, le=255)] = 225.0
     """Mean luma of the aligned face: more is too bright."""
-    max_yaw: Annotated[float, Meta(gt=0, le=1)] = 0.45
+    max_yaw: Annotated[float, Meta(gt=0, le=1)] = 0.6
     """Turned to the side, as a proxy from 0 (straight) to 1 (profile): more is turned away."""
-    max_pitch: Annotated[float, Meta(gt=0, le=1)] = 0.45
+    max_pitch: Annotated[float, Meta(gt=0, le=1)] = 0.6
     """Tilted up or down, as a proxy from 0 to 1: more is turned away."""
     min_eyes_open: Annotated[float, Meta(ge=0, le=1)] = 0.12
     """Mean eye aspect ratio: less counts as closed."""
@@ -148,7 +148,7 @@ def parse_config(text: str, source: str) -> Config:
         key = where.strip("`").removeprefix("$").lstrip(".") or "top level"
         raise _refusal(source, key, what) from None
     for name in ("recognition", "lockout", "enrolment"):
-        # msgspec is strict about the keys of its own Structs only, and the core has plain dataclasses.
+        # msgspec is strict about the keys of its own Structs only; the core has plain dataclasses.
         known = {field.name for field in fields(getattr(config, name))}
         for key in document.get(name, {}).keys() - known:
             raise _refusal(source, name, f"unknown field `{key}`")

@@ -1,4 +1,4 @@
-"""The edges of the agent as Protocols: what runtime and demonstration rely on and adapters provide."""
+"""The edges of the agent as Protocols: what the runtime relies on and adapters provide."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -44,7 +44,9 @@ class Clock(Protocol):
 
     boot_id: str
 
-    def now(self) -> Now: ...
+    def now(self) -> Now:
+        """Read them all at once."""
+        ...
 
 
 class Camera(Protocol):
@@ -60,9 +62,11 @@ class Camera(Protocol):
 
 
 class Vision(Protocol):
-    """Turns a frame into what it shows. Raises DoorwardError where the frame cannot be used."""
+    """Turns frames into what they show."""
 
-    def __call__(self, frame: Frame) -> Observed: ...
+    def __call__(self, frame: Frame) -> Observed:
+        """Look at a frame. Raises DoorwardError where it cannot be used."""
+        ...
 
 
 class Release(Protocol):
@@ -91,15 +95,21 @@ class Inputs(Protocol):
         """Begin to post inputs. Raises DeviceError."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Stop posting; may be called again."""
+        ...
 
 
 class Indicator(Protocol):
     """LED and buzzer."""
 
-    def show(self, indication: Indication) -> None: ...
+    def show(self, indication: Indication) -> None:
+        """Show it until the next one; neither blocks nor raises."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Go dark and silent; may be called again."""
+        ...
 
 
 class Store(Protocol):
@@ -118,10 +128,12 @@ class Store(Protocol):
         ...
 
     def append(self, event: Event, now: Now, change: Change | None = None) -> Recorded:
-        """Commit an event, and its change, in one transaction: on return it survives a power cut."""
+        """Commit an event and its change in one transaction; then they survive a power cut."""
         ...
 
-    def subjects(self) -> Sequence[SubjectRow]: ...
+    def subjects(self) -> Sequence[SubjectRow]:
+        """Give everybody enrolled, revoked or not."""
+        ...
 
     def events(self, *, after: int = 0, limit: int = 100) -> Sequence[Recorded]:
         """Give up to `limit` events with seq > after, oldest first."""
@@ -143,12 +155,15 @@ class Store(Protocol):
         """Raise StoreError unless a write could be committed now."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of the file; may be called again."""
+        ...
 
 
 class Reporter(Protocol):
-    """Tells the world over MQTT. Nothing here blocks, or raises once started: a broker that is
-    away must never keep the door shut.
+    """Tells the world, over MQTT or otherwise.
+
+    Nothing here blocks, or raises once started: a broker that is away must not keep the door shut.
     """
 
     def start(self, post: Post) -> None:
@@ -180,8 +195,14 @@ class Reporter(Protocol):
 class ServiceManager(Protocol):
     """Who started us and watches over us."""
 
-    def ready(self) -> None: ...
+    def ready(self) -> None:
+        """Say that the door works."""
+        ...
 
-    def alive(self) -> None: ...
+    def alive(self) -> None:
+        """Put off the watchdog."""
+        ...
 
-    def stopping(self) -> None: ...
+    def stopping(self) -> None:
+        """Say that the agent is about to end."""
+        ...

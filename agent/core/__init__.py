@@ -1,1 +1,1 @@
-"""The deciding core: pure functions and state machines over values, with no clock, file or thread."""
+"""The deciding core: pure functions and state machines, with no clock, file or thread."""

@@ -78,7 +78,7 @@ class Controller:
         self._presentation = Presentation(rules.recognition)
         self._enroller = Enroller(rules.enrolment)
         self._faults: set[Part] = set()
-        self._granted_at: dict[SubjectId, float] = {}
+        self._rests_until: dict[SubjectId, float] = {}
         self._retry_at = float("-inf")
         self._shown = Indication.IDLE
         self._shown_at = float("-inf")
@@ -109,9 +109,10 @@ class Controller:
 
     def _elapsed(self, now: Now) -> list[Effect]:
         effects = [*self._door.tick(now.monotonic), *self._enroller.tick(now.monotonic)]
-        busy = self._blocked or self._door.deadline is not None
-        if not busy and self._enroller.deadline is None and now.monotonic - self._shown_at > LINGER:
-            effects.append(Show(Indication.IDLE))
+        busy = self._door.deadline is not None or self._enroller.deadline is not None
+        rest = Indication.FAULT if self._blocked else Indication.IDLE
+        if not busy and self._shown is not rest and now.monotonic - self._shown_at > LINGER:
+            effects.append(Show(rest))
         return effects
 
     def _respond(self, happened: Input, now: Now) -> list[Effect]:
@@ -134,7 +135,7 @@ class Controller:
                 return self._recovered(happened.part)
             case Acknowledged():
                 return [MoveCursor(happened.seq)]
-            case Tick():
+            case Tick():  # pragma: no branch - there is no other input
                 return []
 
     def _observed(self, seen: Observed, now: Now) -> list[Effect]:
@@ -167,8 +168,7 @@ class Controller:
         objection = admissible(subject, now)
         if objection is not None:
             return self._refuse(Refusal(objection, subject.id), seen, now)
-        since = now.monotonic - self._granted_at.get(subject.id, float("-inf"))
-        if not since >= self._rules.recognition.cooldown:
+        if not now.monotonic >= self._rests_until.get(subject.id, float("-inf")):
             return []
         return self._grant(subject, match, seen, now)
 
@@ -186,7 +186,10 @@ class Controller:
         )
         self._attempts.granted()
         self._presentation.clear()
-        self._granted_at[subject.id] = now.monotonic
+        # A grant that finds the door open releases nothing: the next may come once it has locked.
+        locks_at = self._door.deadline
+        rested_at = now.monotonic + self._rules.recognition.cooldown
+        self._rests_until[subject.id] = rested_at if locks_at is None else locks_at
         if subject.administrator:
             self._enroller.administrator_granted(subject.id, now.monotonic)
         return [Append(event), *self._door.release(grant), Show(Indication.GRANTED)]
@@ -214,7 +217,7 @@ class Controller:
     def _loaded(self, loaded: StoreLoaded) -> list[Effect]:
         self._judge = Judge(self._rules.recognition, self._calibration, loaded.gallery)
         self._subjects = loaded.subjects
-        self._enroller.codes = loaded.codes
+        self._enroller.loaded(loaded.codes, loaded.subjects)
         return []
 
     @property
@@ -230,9 +233,10 @@ class Controller:
         if not self._blocked:
             return [raised]
         self._presentation.clear()
-        failed = self._enroller.abandon(EnrolmentFailure.FAULT)
-        # Locking comes first: what the store cannot take must not keep the door open.
-        return [*self._door.lock(), *failed, Show(Indication.FAULT), raised]
+        ended = self._enroller.abandon(EnrolmentFailure.FAULT)
+        failed = [effect for effect in ended if isinstance(effect, Append)]
+        # What the store cannot take must neither keep the door open nor hide the fault.
+        return [*self._door.lock(), Show(Indication.FAULT), *failed, raised]
 
     def _recovered(self, part: Part) -> list[Effect]:
         backlog: list[Effect] = [SendBacklog()] if part is Part.BROKER else []

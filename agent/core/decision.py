@@ -30,17 +30,17 @@ class Recognition:
     patience: float = 1.5
     """Seconds of good frames that a presentation gets before it can be refused, 0 to 10."""
     max_age: float = 0.5
-    """Seconds after which a frame is too old to decide on."""
+    """Seconds after which a frame is too old to decide on, above 0 to 60."""
     max_gap: float = 0.8
-    """Seconds without a good face after which a presentation is over."""
+    """Seconds without a good face after which a presentation is over, above 0 to 60."""
     agreement_slack: float = 0.12
     """How far below the threshold, in cosine, a single frame may be and still agree, 0 to 1."""
     min_margin: float = 0.05
     """Distance in cosine to the best subject of another household, 0 to 1."""
     cooldown: float = 8.0
-    """Seconds after a grant in which the same subject is not granted again."""
+    """Seconds after a grant in which the same subject is not granted again, above 0 to 60."""
     retry_after: float = 2.0
-    """Seconds after a refusal before the same presentation is judged again."""
+    """Seconds after a refusal before faces are judged again, above 0 to 60."""
 
     def __post_init__(self) -> None:
         if not 0 < self.target_fpir < 1:
@@ -52,8 +52,9 @@ class Recognition:
         if not 0 <= self.patience <= 10:  # noqa: PLR2004
             message = "patience must be 0 to 10 seconds"
             raise ValueError(message)
-        if not all(s > 0 for s in (self.max_age, self.max_gap, self.cooldown, self.retry_after)):
-            message = "max_age, max_gap, cooldown and retry_after must be above 0 seconds"
+        limits = (self.max_age, self.max_gap, self.cooldown, self.retry_after)
+        if not all(0 < seconds <= 60 for seconds in limits):  # noqa: PLR2004
+            message = "max_age, max_gap, cooldown and retry_after must be above 0, up to 60 s"
             raise ValueError(message)
         if not (0 <= self.agreement_slack <= 1 and 0 <= self.min_margin <= 1):
             message = "agreement_slack and min_margin must be 0 to 1"
@@ -98,7 +99,12 @@ class Presentation:
         return self._seen_at - self._begun_at
 
     def add(self, probe: Probe, captured_at: float) -> None:
-        """Pool a frame; drop the oldest past the limit. captured_at: monotonic seconds."""
+        """Pool a frame newer than the last; drop the oldest past the limit.
+
+        captured_at: monotonic seconds.
+        """
+        if not captured_at > self._seen_at:
+            return
         if not captured_at - self._seen_at <= self._rules.max_gap:
             self.clear()
         if not self._frames:
@@ -137,6 +143,9 @@ class Judge:
         reason = self._objection(ranking, presentation)
         if ranking is not None and reason is None:
             best = ranking.best
+            if not self._agrees(presentation.vectors[-1], best.row):
+                # Somebody else has stepped in front.
+                return None
             return Match(best.subject, best.score, self.threshold.cosine, ranking.margin)
         enough = len(presentation) >= self._rules.max_frames
         if not (enough and presentation.seconds >= self._rules.patience):
@@ -152,9 +161,12 @@ class Judge:
             return Reason.NO_MATCH
         if ranking.margin is not None and not ranking.margin >= self._rules.min_margin:
             return Reason.AMBIGUOUS
-        floor = self.threshold.cosine - self._rules.agreement_slack
-        template = self._gallery.matrix[ranking.best.row]
-        agreeing = sum(bool(vector @ template >= floor) for vector in presentation.vectors)
+        row = ranking.best.row
+        agreeing = sum(self._agrees(vector, row) for vector in presentation.vectors)
         if not agreeing >= self._rules.min_frames:
             return Reason.INCONSISTENT
         return None
+
+    def _agrees(self, vector: Float32, row: int) -> bool:
+        floor = self.threshold.cosine - self._rules.agreement_slack
+        return bool(vector @ self._gallery.matrix[row] >= floor)

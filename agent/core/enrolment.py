@@ -1,4 +1,4 @@
-"""Enrolment at the door: a few diverse good frames of one face, within a time, or a reason why not."""
+"""Enrolment at the door: a few diverse good frames of one face in time, or a reason why not."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -160,12 +160,23 @@ class Enroller:
         self._rules = rules
         self._collection: Collection | None = None
         self._administrator: tuple[SubjectId, float] | None = None
-        self.codes: tuple[EnrolmentCode, ...] = ()
+        self._codes: tuple[EnrolmentCode, ...] = ()
+        self._spent_at = float("-inf")
 
     @property
     def deadline(self) -> float | None:
         """Monotonic seconds at which the enrolment under way ends; None where there is none."""
         return None if self._collection is None else self._collection.deadline
+
+    def loaded(
+        self, codes: tuple[EnrolmentCode, ...], subjects: Mapping[SubjectId, Subject]
+    ) -> None:
+        """Take the store's codes; forget the visit of one who is no administrator any more."""
+        self._codes = codes
+        if self._administrator is not None:
+            visitor = subjects.get(self._administrator[0])
+            if visitor is None or visitor.revoked or not visitor.administrator:
+                self._administrator = None
 
     def administrator_granted(self, subject: SubjectId, at: float) -> None:
         """Remember an administrator's visit: it authorises one enrolment for a while."""
@@ -185,9 +196,11 @@ class Enroller:
         for code in self._live_codes(now):
             if compare_digest(code.code.encode(), typed.encode()):
                 return self._start(subject, _by_code(code), now, faulty=faulty)
-        guessed = SpendCodes() if self.codes else None
-        self.codes = ()
-        return [Append(EnrolmentFailed(subject, EnrolmentFailure.UNAUTHORISED), guessed)]
+        failed = EnrolmentFailed(subject, EnrolmentFailure.UNAUTHORISED)
+        if not self._codes:
+            return [Append(failed)]
+        self._spend_codes(now)
+        return [Append(failed, SpendCodes())]
 
     def observe(
         self,
@@ -211,7 +224,7 @@ class Enroller:
                 return [Show(Indication.FRAME_TAKEN)]
             case Step.TOO_ALIKE:
                 return [Show(Indication.TURN_A_LITTLE)]
-            case Step.TOO_SOON | Step.SOMEBODY_ELSE:
+            case Step.TOO_SOON | Step.SOMEBODY_ELSE:  # pragma: no branch - there is no other step
                 return []
 
     def tick(self, now: float) -> list[Effect]:
@@ -232,7 +245,15 @@ class Enroller:
 
     def _live_codes(self, now: Now) -> list[EnrolmentCode]:
         valid = self._rules.authority_seconds
-        return [code for code in self.codes if 0 <= now.monotonic - code.issued_at <= valid]
+        return [
+            code
+            for code in self._codes
+            if 0 <= now.monotonic - code.issued_at <= valid and code.issued_at > self._spent_at
+        ]
+
+    def _spend_codes(self, now: Now) -> None:
+        # The store may give them once more, where it could not commit that they are spent.
+        self._codes, self._spent_at = (), now.monotonic
 
     def _start(
         self, subject: SubjectId, authority: Authority | None, now: Now, *, faulty: bool
@@ -243,7 +264,7 @@ class Enroller:
             reason = EnrolmentFailure.FAULT if faulty else EnrolmentFailure.UNAUTHORISED
             return [Show(Indication.NOT_ENROLLED), Append(EnrolmentFailed(subject, reason))]
         self._administrator = None
-        self.codes = ()
+        self._spend_codes(now)
         deadline = now.monotonic + self._rules.seconds
         self._collection = Collection(self._rules, subject, authority, deadline)
         started = EnrolmentStarted(subject, authority.kind)

@@ -23,7 +23,6 @@ from agent.core.types import (
     Reason,
     Subject,
     SubjectId,
-    Terms,
 )
 
 
@@ -137,7 +136,7 @@ class Granted:
 
     score, threshold, margin: cosine; margin is the distance to the best subject of another
     household, None where there is none. frames: how many were pooled. faces: how many were in
-    view, of which the nearest decided. latency_ms: from capture of the deciding frame to the decision.
+    view, of which the nearest decided. latency_ms: from the deciding frame's capture to now.
     """
 
     subject: SubjectId
@@ -152,7 +151,7 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """A presentation was refused. subject: only of somebody enrolled; a stranger leaves no trace."""
+    """A presentation was refused. subject: of somebody enrolled; a stranger leaves no trace."""
 
     reason: Reason
     subject: SubjectId | None
@@ -257,7 +256,7 @@ Event: TypeAlias = (
     | FaultCleared
 )
 
-# --- changes to the store, made in one transaction with the event that tells of them ---------------
+# --- changes to the store, each made in one transaction with its event ---------------------------
 
 
 @dataclass(frozen=True, slots=True, eq=False)

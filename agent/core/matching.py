@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -39,16 +40,17 @@ def search(gallery: Gallery, vector: Float32) -> Ranking | None:
     """
     if not len(gallery.subjects) > 0:
         return None
-    scores: Float32 = np.dot(gallery.matrix, vector)
+    with np.errstate(invalid="ignore", over="ignore"):
+        scores: Float32 = np.dot(gallery.matrix, vector)
     best = int(np.argmax(scores))
     if not np.isfinite(scores[best]):
         scores = np.where(np.isfinite(scores), scores, NOTHING)
         best = int(np.argmax(scores))
-    others = gallery.households != gallery.households[best]
     rival = None
-    if others.any():
-        row = int(np.argmax(np.where(others, scores, NOTHING)))
-        rival = Candidate(gallery.subjects[row], row, float(scores[row]))
+    rivals = np.where(gallery.households != gallery.households[best], scores, NOTHING)
+    row = int(np.argmax(rivals))
+    if rivals[row] > NOTHING:
+        rival = Candidate(gallery.subjects[row], row, float(rivals[row]))
     return Ranking(Candidate(gallery.subjects[best], best, float(scores[best])), rival)
 
 
@@ -88,8 +90,8 @@ class Calibration:
     def __post_init__(self) -> None:
         thresholds = [point.threshold for point in self.points]
         rates = [point.fmr for point in self.points]
-        rising = all(a < b for a, b in zip(thresholds, thresholds[1:], strict=False))
-        falling = all(a >= b for a, b in zip(rates, rates[1:], strict=False))
+        rising = all(a < b for a, b in pairwise(thresholds))
+        falling = all(a >= b for a, b in pairwise(rates))
         ranged = all(-1 <= t <= 1 for t in thresholds) and all(0 < r <= 1 for r in rates)
         if not (self.points and rising and falling and ranged):
             message = "points need thresholds that rise in -1..1 and rates that fall in 0..1"

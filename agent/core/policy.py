@@ -98,7 +98,8 @@ def _parse_part(part: str) -> list[Span]:
     try:
         days, hours = part.split()
         first, _, last = days.partition("-")
-        opening, closing = (_minute(time) for time in hours.split("-"))
+        opens, _, closes = hours.partition("-")
+        opening, closing = _minute(opens), _minute(closes, latest=MINUTES_PER_DAY)
         start, stop = DAYS.index(first), DAYS.index(last or first)
     except ValueError:
         message = f"schedule {part.strip()!r}: write it like 'mon-fri 08:00-18:00'"
@@ -114,11 +115,12 @@ def _parse_part(part: str) -> list[Span]:
     return spans
 
 
-def _minute(time: str) -> int:
+def _minute(time: str, latest: int = MINUTES_PER_DAY - 1) -> int:
     hour, minute = (int(number) for number in time.split(":"))
-    if not (0 <= hour < 24 and 0 <= minute < 60 or (hour, minute) == (24, 0)):  # noqa: PLR2004
+    of_day = hour * 60 + minute
+    if not (hour >= 0 and 0 <= minute < 60 and of_day <= latest):  # noqa: PLR2004
         raise ValueError(time)
-    return hour * 60 + minute
+    return of_day
 
 
 def format_schedule(schedule: tuple[Span, ...]) -> str:

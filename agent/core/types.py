@@ -1,4 +1,4 @@
-"""The values that the layers hand to each other: frozen, with shapes and units in the docstrings."""
+"""The values that the layers hand to each other: frozen, shapes and units in the docstrings."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum

@@ -1,0 +1,5 @@
+"""`python -m agent` is `doorward`."""
+
+from agent.cli import main
+
+main()

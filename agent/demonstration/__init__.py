@@ -1,0 +1,1 @@
+"""`doorward demo`: the main job played for real on a simulated door, from photographs that walk."""

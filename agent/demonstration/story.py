@@ -1,0 +1,206 @@
+"""The demonstration's story: two residents enrol and enter, a stranger tries, a resident is erased.
+
+Everything is what `doorward run` uses, but for the corridor (stage.py) and the simulated door.
+"""
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+
+from agent import app, operations
+from agent.adapters.clock import SystemClock
+from agent.adapters.console import in_words
+from agent.adapters.simulated import SimulatedDoor
+from agent.config import Config, Door as DoorSettings, Mqtt
+from agent.core.events import (
+    Denied,
+    Enrolled,
+    EnrolmentFailed,
+    Erased,
+    Event,
+    Granted,
+    Observed,
+    Started,
+)
+from agent.core.types import Frame, SubjectId, Terms
+from agent.demonstration.broker import LOOPBACK, Collector, broker, find_mosquitto
+from agent.demonstration.narrator import PATIENCE, Narrator, Summary, Write
+from agent.demonstration.stage import Stage, photograph
+from agent.errors import DoorwardError
+from agent.ports import Clock, Store, Vision
+from agent.runtime import Door
+
+DOOR = "demo"
+RELEASE_SECONDS = 2.0
+
+
+class TimedVision:
+    """Vision that remembers how long each frame with a usable face took, in milliseconds."""
+
+    def __init__(self, vision: Vision, clock: Clock) -> None:
+        self._vision = vision
+        self._clock = clock
+        self.milliseconds: list[float] = []
+
+    def __call__(self, frame: Frame) -> Observed:
+        """Look at a frame."""
+        seen = self._vision(frame)
+        if seen.faces:
+            taken = self._clock.now().monotonic - frame.captured_at
+            self.milliseconds.append(taken * 1000.0)
+        return seen
+
+
+class Play:
+    """The acts.
+
+    false_admissions: grants to anybody but the one who may enter. surprises: visits that did not
+    end as they should.
+    """
+
+    def __init__(self, narrator: Narrator, stage: Stage, door: SimulatedDoor, store: Store) -> None:
+        self._narrator = narrator
+        self._stage = stage
+        self._door = door
+        self._store = store
+        self._clock = SystemClock()
+        self.false_admissions = 0
+        self.surprises = 0
+
+    def enrol(self, title: str, photographs: Sequence[str], terms: Terms | None) -> SubjectId:
+        """Enrol whoever is in the photographs; without terms, on an administrator's authority."""
+        self._narrator.say(f"\n{title}")
+        told = len(self._narrator.events)
+        if terms is not None:
+            operations.issue_code(self._store, self._clock, "the demonstration", terms)
+        self._door.hold_enrol_button()
+        with self._at_the_door(photographs):
+            outcome = self._narrator.await_event((Enrolled, EnrolmentFailed), told)
+        if not isinstance(outcome, Enrolled):
+            message = f"demo: {in_words(outcome)}"
+            raise DoorwardError(message)
+        return outcome.subject
+
+    def visit(self, title: str, photographs: Sequence[str], admits: SubjectId | None) -> None:
+        """Have somebody walk up, and wait for the decision and for the door to be locked."""
+        self._narrator.say(f"\n{title}")
+        told = len(self._narrator.events)
+        with self._at_the_door(photographs):
+            outcome = self._narrator.await_event((Granted, Denied), told)
+        self._narrator.await_lock()
+        self.surprises += isinstance(outcome, Granted) != (admits is not None)
+        granted = [e for e in self._narrator.events[told:] if isinstance(e, Granted)]
+        self.false_admissions += sum(event.subject != admits for event in granted)
+
+    def erase(self, title: str, subject: SubjectId) -> None:
+        """Erase a resident, as `doorward erase` does."""
+        self._narrator.say(f"\n{title}")
+        told = len(self._narrator.events)
+        operations.erase(self._store, self._clock, subject)
+        self._narrator.await_event((Erased,), told)
+
+    @contextmanager
+    def _at_the_door(self, photographs: Sequence[str]) -> Iterator[None]:
+        self._stage.walk_up([photograph(name) for name in photographs], PATIENCE)
+        yield
+        self._stage.leave()
+        # The next presentation begins only once the corridor was seen empty.
+        time.sleep(1.0)
+
+
+def play(write: Write, *, json: bool) -> bool:
+    """Play the whole story, a line at a time, and end with the summary.
+
+    Gives whether every visit ended as it should. Raises DoorwardError.
+    """
+    clock = SystemClock()
+    narrator = Narrator(write, clock, json=json)
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="doorward-demo-"))
+        program = find_mosquitto()
+        port = stack.enter_context(broker(program)) if program else None
+        settings = Mqtt() if port is None else Mqtt(host=LOOPBACK, port=port, tls=False)
+        config = Config(
+            door=DoorSettings(name=DOOR, release_seconds=RELEASE_SECONDS),
+            mqtt=settings,
+            state_directory=folder,
+        )
+        collector = Collector(port, DOOR) if port else None
+        if collector is not None:
+            stack.callback(collector.close)
+        vision, calibration = app.load_vision(config)
+        timed = TimedVision(vision, clock)
+        stage = Stage(config.camera.fps, clock)
+        door = SimulatedDoor(clock, app.new_subject)
+        # One connection for the agent's thread, one for this: as for daemon and command line.
+        ours = app.open_store(config, clock)
+        stack.callback(ours.close)
+        runtime = app.assemble(
+            config,
+            timed,
+            calibration,
+            Door(camera=stage, release=door, inputs=door, indicator=door),
+            app.open_store(config, clock),
+            [narrator, *app.broker(config)],
+            clock,
+            simulated=True,
+        )
+        thread = threading.Thread(
+            target=narrator.witness, args=[runtime.run], name="agent", daemon=True
+        )
+        thread.start()
+        acts = Play(narrator, stage, door, ours)
+        try:
+            narrator.await_event((Started,), 0)
+            _story(acts)
+            last = ours.last_events(1)[-1].seq
+            delivered = collector.has_all(last, PATIENCE) if collector else None
+        finally:
+            runtime.stop()
+            thread.join(PATIENCE)
+        narrator.say(f"\n{_delivery(last, delivered=delivered)}")
+        summary = _summary(narrator.events, acts, len(door.pulses), timed)
+        narrator.conclude(summary, door.pulses)
+        return acts.surprises == 0 and acts.false_admissions == 0
+
+
+def _story(acts: Play) -> None:
+    first = acts.enrol(
+        "A resident enrols: the administrator gave her a one-time code, she holds the button.",
+        ["obama.jpg", "obama2.jpg"],
+        Terms(label="Flat 1", administrator=True),
+    )
+    acts.visit("The resident walks up, on another day.", ["obama3.jpg"], first)
+    second = acts.enrol(
+        "A second resident enrols: the first, an administrator, was just seen at the door.",
+        ["biden.jpg"],
+        None,
+    )
+    acts.visit("The second resident walks up.", ["biden.jpg"], second)
+    acts.visit("A stranger walks up.", ["astronaut.jpg"], None)
+    acts.erase("The first resident has his face erased.", first)
+    acts.visit("He walks up again.", ["obama3.jpg"], None)
+
+
+def _delivery(last: int, *, delivered: bool | None) -> str:
+    if delivered is None:
+        return f"No mosquitto here: the {last} events wait in the outbox (apt install mosquitto)."
+    if delivered:
+        return f"A collector has all {last} events over MQTT, and has acknowledged them."
+    return f"Not all of the {last} events reached the collector; the rest wait in the outbox."
+
+
+def _summary(events: Sequence[Event], acts: Play, pulses: int, timed: TimedVision) -> Summary:
+    p50, p95 = (float(np.percentile(timed.milliseconds, share)) for share in (50, 95))
+    return Summary(
+        granted=sum(isinstance(event, Granted) for event in events),
+        refused=sum(isinstance(event, Denied) for event in events),
+        false_admissions=acts.false_admissions,
+        release_pulses=pulses,
+        p50_ms=round(p50, 1),
+        p95_ms=round(p95, 1),
+    )

@@ -1,0 +1,100 @@
+"""`doorward doctor`: what the door needs, whether it is there, and how to mend it."""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent import app
+from agent.adapters.camera import open_camera
+from agent.adapters.clock import SystemClock
+from agent.adapters.gpio import open_gpio
+from agent.config import Config, Mqtt
+from agent.errors import ConfigError, DeviceError, DoorwardError
+
+CONNECT_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding. needed: whether the door stays shut without it."""
+
+    part: str
+    good: bool
+    needed: bool
+    finding: str
+
+
+def examine(config_file: Path | None, *, simulate: bool) -> Iterator[Check]:
+    """Check each part in turn; raises nothing for what an operator can mend."""
+    try:
+        config = app.load_config(config_file)
+    except ConfigError as error:
+        yield Check("config", good=False, needed=True, finding=str(error))
+        return
+    yield Check("config", good=True, needed=True, finding=f"door {config.door.name!r}")
+    parts = [
+        ("models", _models, True),
+        ("store", _store, True),
+        ("broker", _broker, False),
+        ("clock", _clock, False),
+    ]
+    if not simulate:
+        parts[2:2] = [("camera", _camera, True), ("gpio", _gpio, True)]
+    for part, look, needed in parts:
+        try:
+            yield Check(part, good=True, needed=needed, finding=look(config))
+        except DoorwardError as error:
+            yield Check(part, good=False, needed=needed, finding=str(error))
+
+
+def _models(config: Config) -> str:
+    _, calibration = app.load_vision(config)
+    kind = "provisional calibration" if calibration.provisional else "calibrated"
+    return f"digests match, {kind}"
+
+
+def _store(config: Config) -> str:
+    store = app.open_store(config, SystemClock())
+    try:
+        store.check()
+        count = len(store.subjects())
+    finally:
+        store.close()
+    return f"{app.state_directory(config)}: {count} enrolled; templates are not encrypted yet"
+
+
+def _camera(config: Config) -> str:
+    camera = open_camera("picamera2", config.camera, SystemClock())
+    camera.close()
+    return "found"
+
+
+def _gpio(config: Config) -> str:
+    open_gpio()
+    return f"release on line {config.gpio.relay}"
+
+
+def _broker(config: Config) -> str:
+    broker: Mqtt = config.mqtt
+    if broker.host is None:
+        return "none configured: events wait in the outbox"
+    try:
+        socket.create_connection((broker.host, broker.port), CONNECT_SECONDS).close()
+    except OSError as error:
+        message = (
+            f"{broker.host}:{broker.port}: {error.strerror or error}: "
+            "start the broker or mend [mqtt]; doors still open without it"
+        )
+        raise DeviceError(message) from None
+    return f"{broker.host}:{broker.port} answers"
+
+
+def _clock(_: Config) -> str:
+    if not SystemClock().now().trusted:
+        message = (
+            "the wall clock is not known to be set: residents with dates or hours are refused: "
+            "sudo timedatectl set-ntp true"
+        )
+        raise DeviceError(message)
+    return "set"

@@ -1,0 +1,315 @@
+"""The agent at work: one inbox, one deciding thread that does what the controller says.
+
+The camera has a thread of its own, as have the broker's client and the buttons; all they do is post
+inputs. Whatever fails here ends in a refusal: an effect that cannot be done is a fault, which locks
+the door, and anything unforeseen ends the agent, which the service manager starts again.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agent.core.controller import Controller
+from agent.core.events import (
+    Announce,
+    Append,
+    Drop,
+    Effect,
+    Energise,
+    Faulted,
+    Input,
+    MoveCursor,
+    Part,
+    Recovered,
+    SendBacklog,
+    Show,
+    Started,
+    StoreLoaded,
+    Tick,
+)
+from agent.core.types import LockState, Now
+from agent.errors import DeviceError, DoorwardError, StoreError
+from agent.ports import (
+    Camera,
+    Clock,
+    Indicator,
+    Inputs,
+    Release,
+    Reporter,
+    ServiceManager,
+    Store,
+    Vision,
+)
+
+log = logging.getLogger(__name__)
+
+LONGEST_WAIT = 1.0
+"""Seconds between two ticks at the most."""
+RETRY_EVERY = 2.0
+"""Seconds between two tries to mend what is at fault."""
+CAMERA_PATIENCE = 8.0
+"""Seconds without a sign of life from the camera's thread until the watchdog is left unfed."""
+BACKLOG_BATCH = 500
+"""Events sent again at once; the next ones go out when a collector has acknowledged these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The parts that stand at the door."""
+
+    camera: Camera
+    release: Release
+    inputs: Inputs
+    indicator: Indicator
+
+
+class Runtime:
+    """Runs the agent from `run` to `stop`, and leaves the door locked."""
+
+    def __init__(  # noqa: PLR0913 - it is given every part, and makes none
+        self,
+        controller: Controller,
+        vision: Vision,
+        door: Door,
+        store: Store,
+        reporters: Sequence[Reporter],
+        service: ServiceManager,
+        clock: Clock,
+        load: Callable[[Store], StoreLoaded],
+        started: Started,
+    ) -> None:
+        self._controller = controller
+        self._vision = vision
+        self._door = door
+        self._store = store
+        self._reporters = reporters
+        self._service = service
+        self._clock = clock
+        self._load = load
+        self._started = started
+        self._inbox: queue.SimpleQueue[Input] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._replay_over = threading.Event()
+        self._crash: Exception | None = None
+        self._camera_at = clock.now().monotonic
+        self._broken: dict[Part, Callable[[], None]] = {}
+        self._retry_at = float("inf")
+        self._reported = 0
+        self._sent_again = 0
+        self._backlog_end = 0
+
+    def post(self, happened: Input) -> None:
+        """Put an input into the inbox; from any thread."""
+        self._inbox.put(happened)
+
+    def stop(self) -> None:
+        """Have `run` return soon; from any thread or a signal handler."""
+        self._stop.set()
+        self.post(Tick())
+
+    def run(self) -> None:
+        """Decide until stopped, or until a replayed camera has no more frames and the door is shut.
+
+        Raises DoorwardError where the agent cannot start, and whatever ended it unforeseen.
+        """
+        watch = threading.Thread(target=self._watch, name="camera", daemon=True)
+        try:
+            self._begin()
+            watch.start()
+            self._service.ready()
+            while not self._done():
+                self._take(self._next())
+        finally:
+            self._end(watch)
+        if self._crash is not None:
+            raise self._crash
+
+    def _begin(self) -> None:
+        self._reported = self._last_seq()
+        self._handle(self._load(self._store))
+        for reporter in self._reporters:
+            reporter.start(self.post)
+            reporter.announce(LockState.LOCKED)
+        self._door.inputs.start(self.post)
+        self._record([Append(self._started)], self._clock.now())
+
+    def _end(self, watch: threading.Thread) -> None:
+        self._stop.set()
+        self._service.stopping()
+        closing: list[Callable[[], None]] = [
+            self._door.release.close,
+            self._door.camera.close,
+            self._door.inputs.close,
+            self._door.indicator.close,
+            *(reporter.close for reporter in self._reporters),
+            self._store.close,
+        ]
+        for close in closing:
+            try:
+                close()
+            except DoorwardError as error:
+                log.error("%s", error)
+        if watch.is_alive():
+            watch.join(RETRY_EVERY)
+
+    def _done(self) -> bool:
+        if self._stop.is_set():
+            return True
+        idle = self._inbox.empty() and self._controller.wake_at == float("inf")
+        return self._replay_over.is_set() and idle
+
+    # --- the deciding thread ----------------------------------------------------------------------
+
+    def _next(self) -> Input:
+        now = self._clock.now().monotonic
+        wait = min(self._controller.wake_at - now, self._retry_at - now, LONGEST_WAIT)
+        try:
+            return self._inbox.get(timeout=max(wait, 0.0))
+        except queue.Empty:
+            return Tick()
+
+    def _take(self, happened: Input) -> None:
+        if self._crash is not None:
+            self._stop.set()
+            return
+        self._mend()
+        try:
+            if self._store.changed():
+                self._reload()
+        except StoreError as error:
+            self._fault(Part.STORE, self._reload, error)
+        self._handle(happened)
+        if self._clock.now().monotonic - self._camera_at < CAMERA_PATIENCE:
+            self._service.alive()
+
+    def _reload(self) -> None:
+        # Who is enrolled may have changed while the store could not be read: look again, always.
+        self._store.check()
+        self._handle(self._load(self._store))
+        self._report()
+
+    def _handle(self, happened: Input) -> None:
+        now = self._clock.now()
+        self._record(self._controller.handle(happened, now), now)
+
+    def _record(self, effects: Sequence[Effect], now: Now) -> None:
+        """Do the effects in order; what was committed is reported once the door has moved."""
+        try:
+            for effect in effects:
+                if isinstance(effect, Append):
+                    self._store.append(effect.event, now, effect.change)
+                else:
+                    self._do(effect)
+            if effects:
+                self._report()
+        except StoreError as error:
+            # No audit, no opening: the effects that were to follow are left undone.
+            self._fault(Part.STORE, self._reload, error)
+        except DeviceError as error:
+            self._fault(Part.RELEASE, self._door.release.drop, error)
+
+    def _report(self) -> None:
+        # Read back, since other processes append to the log too: an erasure, a code given out.
+        for recorded in self._store.events(after=self._reported):
+            self._reported = recorded.seq
+            for reporter in self._reporters:
+                reporter.publish(recorded)
+
+    def _last_seq(self) -> int:
+        newest = self._store.last_events(1)
+        return newest[0].seq if newest else 0
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Energise():
+                self._door.release.energise(effect.grant, effect.seconds)
+            case Drop():
+                self._drop()
+            case Show():
+                self._door.indicator.show(effect.indication)
+            case Announce():
+                self._report()
+                for reporter in self._reporters:
+                    reporter.announce(effect.state)
+            case MoveCursor():
+                self._store.move_cursor(effect.seq)
+                if self._store.cursor() >= self._sent_again:
+                    self._send_backlog()
+            case SendBacklog():
+                self._sent_again = self._store.cursor()
+                # What happens from here on is reported as it happens.
+                self._backlog_end = self._reported
+                self._send_backlog()
+            case Append():
+                message = "an Append is committed, not done"
+                raise TypeError(message)
+
+    def _drop(self) -> None:
+        try:
+            self._door.release.drop()
+        except DeviceError as error:
+            # What follows a lock, such as the record of a fault, must not be lost with it.
+            self._fault(Part.RELEASE, self._door.release.drop, error)
+
+    def _send_backlog(self) -> None:
+        missing = min(self._backlog_end - self._sent_again, BACKLOG_BATCH)
+        if not missing > 0:
+            return
+        for recorded in self._store.events(after=self._sent_again, limit=missing):
+            self._sent_again = recorded.seq
+            for reporter in self._reporters:
+                reporter.republish(recorded)
+
+    def _fault(self, part: Part, mend: Callable[[], None], error: DoorwardError) -> None:
+        if part in self._broken:
+            return
+        log.error("%s", error)
+        self._broken[part] = mend
+        self._retry_at = self._clock.now().monotonic + RETRY_EVERY
+        self._handle(Faulted(part, str(error)))
+
+    def _mend(self) -> None:
+        if self._clock.now().monotonic < self._retry_at:
+            return
+        for part, mend in list(self._broken.items()):
+            try:
+                mend()
+            except DoorwardError:
+                continue
+            del self._broken[part]
+            self._handle(Recovered(part))
+        self._retry_at = self._clock.now().monotonic + RETRY_EVERY if self._broken else float("inf")
+
+    # --- the camera's thread ----------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        try:
+            while not self._stop.is_set():
+                try:
+                    self._look()
+                except DoorwardError as error:
+                    log.error("%s", error)
+                    self.post(Faulted(Part.CAMERA, str(error)))
+                    self._camera_at = self._clock.now().monotonic
+                    self._stop.wait(RETRY_EVERY)
+                else:
+                    self._replay_over.set()
+                    self.post(Tick())
+                    return
+        except Exception as error:  # noqa: BLE001 - it must not end with the thread, unseen
+            self._crash = error
+            self.post(Tick())
+
+    def _look(self) -> None:
+        faulty = True
+        for frame in self._door.camera.frames():
+            if self._stop.is_set():
+                return
+            seen = self._vision(frame)
+            if faulty:
+                self.post(Recovered(Part.CAMERA))
+                faulty = False
+            self.post(seen)
+            self._camera_at = self._clock.now().monotonic

@@ -1,0 +1,177 @@
+"""`make bench`: how long each step takes on this machine, on one thread, and what the agent costs.
+
+Timings say little about a Pi; their ratios, taken in one run, say more.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tabulate import tabulate
+
+from agent.adapters.clock import SystemClock
+from agent.app import models_directory
+from agent.config import Config
+from agent.core.matching import search
+from agent.core.types import Frame, Gallery, Pixels, SubjectId
+from agent.demonstration.stage import Stage, photograph
+from agent.vision.align import align
+from agent.vision.detect import Detector, Landmarker
+from agent.vision.embed import Embedder
+from agent.vision.models import RUNTIME, load_model
+from agent.vision.pipeline import load_pipeline
+from agent.vision.quality import assess
+
+ROUNDS = 200
+WARM_UP = 20
+FPS = 10
+AGENT_SECONDS = 10
+
+
+def main() -> None:
+    """Measure and print."""
+    print(f"{_processor()}, Python {platform.python_version()}, {RUNTIME}, 1 thread\n")
+    face, corridor = _frames()
+    print(tabulate(_vision(face) + _galleries(), ["step", "p50 ms", "p95 ms"], floatfmt=".2f"))
+    print()
+    print(tabulate(_agent(corridor, face), ["the running agent", ""], floatfmt=".2f"))
+
+
+def _frames() -> tuple[Pixels, Pixels]:
+    """Give a frame with a resident close by, and one with nobody: (720, 1280, 3) each."""
+    stage = Stage(1000.0, SystemClock())
+    frames = stage.frames()
+    corridor = next(frames).pixels
+    stage.walk_up([photograph("obama.jpg")], 60.0)
+    time.sleep(2.0)
+    face = next(frames).pixels
+    stage.close()
+    return face, corridor
+
+
+def _time(name: str, step: Callable[[], object], rounds: int = ROUNDS) -> list[object]:
+    for _ in range(WARM_UP):
+        step()
+    taken = []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        step()
+        taken.append((time.perf_counter() - begun) * 1000.0)
+    return [name, *np.percentile(taken, [50, 95])]
+
+
+def _vision(pixels: Pixels) -> list[list[object]]:
+    directory = models_directory(Config())
+    detector = Detector(load_model(directory, "detector"))
+    landmarks = Landmarker(load_model(directory, "landmarks"))
+    embedder = Embedder(load_model(directory, "embedder"))
+    pipeline = load_pipeline(directory, Config().quality)
+    [face, *_] = detector.find(pixels)
+    mesh = landmarks.locate(pixels, face)
+    if mesh is None:
+        sys.exit("bench: no face in the demonstration's frame")
+    aligned = align(pixels, mesh.five)
+    frame = Frame(pixels, 0.0)
+    return [
+        _time("detect", lambda: detector.find(pixels)),
+        _time("landmarks", lambda: landmarks.locate(pixels, face)),
+        _time("align", lambda: align(pixels, mesh.five)),
+        _time("quality", lambda: assess(mesh, aligned)),
+        _time("embed", lambda: embedder.embed(aligned)),
+        _time("whole frame, 1280x720, one face", lambda: pipeline(frame)),
+    ]
+
+
+def _galleries() -> list[list[object]]:
+    return [_match(size) for size in (100, 10_000, 100_000)]
+
+
+def _match(size: int) -> list[object]:
+    random = np.random.default_rng(size)
+    matrix = random.standard_normal((size, 192), np.float32)
+    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+    subjects = tuple(SubjectId(str(row)) for row in range(size))
+    gallery = Gallery(matrix, subjects, np.arange(size), "bench")
+    return _time(f"match, gallery of {size:,}", lambda: search(gallery, matrix[size // 2]))
+
+
+def _agent(corridor: Pixels, face: Pixels) -> list[list[object]]:
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import agent.cli"], check=True)
+    imported = time.perf_counter() - begun
+    idle = _run(corridor)
+    busy = _run(face)
+    return [
+        ["import, s", imported],
+        ["start to ready, s", idle["ready"]],
+        [f"nobody there, {FPS} fps: CPU, % of one core", idle["cpu"]],
+        [f"nobody there, {FPS} fps: RSS, MB", idle["rss"]],
+        [f"a face in every frame, {FPS} fps: CPU, % of one core", busy["cpu"]],
+        [f"a face in every frame, {FPS} fps: RSS, MB", busy["rss"]],
+    ]
+
+
+def _run(pixels: Pixels) -> dict[str, float]:
+    """Run `doorward run` on a replay of one picture, and watch the process."""
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = Path(folder) / "pictures"
+        pictures.mkdir()
+        # Not compressed, for a camera's frames need no decoding either.
+        one = pictures / "00000.bmp"
+        cv2.imwrite(str(one), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+        for number in range(1, 60 * FPS):
+            (pictures / f"{number:05}.bmp").symlink_to(one)
+        settings = Path(folder) / "doorward.toml"
+        settings.write_text(
+            f'state_directory = "{folder}/state"\n[camera]\nfps = {FPS}\n', encoding="utf-8"
+        )
+        command = ["--config", str(settings), "run", "--simulate", "--json"]
+        begun = time.perf_counter()
+        agent = subprocess.Popen(
+            [sys.executable, "-m", "agent", *command, "--camera", f"frames:{pictures}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        try:
+            first = json.loads(agent.stdout.readline()) if agent.stdout else {}
+            ready = time.perf_counter() - begun
+            if first.get("event") != "started":
+                sys.exit(f"bench: the agent does not start: {first}")
+            time.sleep(2.0)
+            spent = _cpu_seconds(agent.pid)
+            time.sleep(AGENT_SECONDS)
+            used = (_cpu_seconds(agent.pid) - spent) / AGENT_SECONDS * 100
+            return {"ready": ready, "cpu": used, "rss": _rss(agent.pid)}
+        finally:
+            agent.terminate()
+            agent.wait()
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _rss(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    [line] = [line for line in status.splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) / 1024
+
+
+def _processor() -> str:
+    described = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    names = [line.split(":", 1)[1].strip() for line in described if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+if __name__ == "__main__":
+    main()

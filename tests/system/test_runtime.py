@@ -1,0 +1,280 @@
+"""The whole agent but for its models: real store, real threads, a simulated door."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.mqtt import MqttReporter
+from agent.app import new_subject
+from agent.config import Mqtt
+from agent.core.events import (
+    Acknowledged,
+    Denied,
+    EnrolCancelled,
+    EnrolCommanded,
+    Enrolled,
+    EnrolmentFailed,
+    EnrolmentFailure,
+    Erased,
+    FaultCleared,
+    FaultRaised,
+    Granted,
+    Indication,
+    LockedOut,
+    Part,
+    Recovered,
+)
+from agent.core.types import Grant, LockState, QualityIssue, Reason, SubjectId, Terms
+from agent.errors import DeviceError, StoreError
+from agent.operations import erase, issue_code, revoke
+from tests.brokers import free_port
+from tests.contracts.waiting import eventually
+from tests.core.people import somebody
+from tests.system.actors import RELEASE_SECONDS, Agent
+
+ADA, BEN, EVE = somebody("ada"), somebody("ben"), somebody("eve")
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Agent:
+    agent = Agent(tmp_path)
+    agent.enrol(ADA)
+    return agent
+
+
+def test_the_door_opens_for_a_resident_and_locks_by_itself(agent: Agent) -> None:
+    with agent.running():
+        agent.corridor.standing = ADA
+        granted = agent.archive.of(Granted)
+        agent.corridor.standing = None
+        assert eventually(lambda: agent.archive.states[-1:] == [LockState.LOCKED])
+        assert eventually(lambda: agent.door.pulses)
+    assert isinstance(granted, Granted)
+    assert granted.subject == ADA.id
+    assert agent.archive.states == [LockState.LOCKED, LockState.UNLOCKED, LockState.LOCKED]
+    [(on_at, off_at)] = agent.door.pulses
+    assert off_at - on_at >= RELEASE_SECONDS * 0.9
+    assert Indication.GRANTED in agent.door.indications
+
+
+def test_a_grant_is_committed_before_the_relay_moves(agent: Agent) -> None:
+    committed: list[bool] = []
+    energise = agent.door.energise
+
+    def look_first(grant: Grant, seconds: float) -> None:
+        with agent.command_line() as store:
+            committed.append(isinstance(store.last_events(1)[0].event, Granted))
+        energise(grant, seconds)
+
+    agent.door.energise = look_first  # type: ignore[method-assign]
+    with agent.running():
+        agent.corridor.standing = ADA
+        agent.archive.of(Granted)
+    assert committed == [True]
+
+
+def test_a_stranger_is_refused_and_leaves_no_trace(agent: Agent) -> None:
+    with agent.running():
+        agent.corridor.standing = EVE
+        denied = agent.archive.of(Denied)
+    assert isinstance(denied, Denied)
+    assert (denied.reason, denied.subject) == (Reason.NO_MATCH, None)
+    assert agent.door.timeline == []
+
+
+def test_a_stranger_who_keeps_trying_is_locked_out(agent: Agent) -> None:
+    with agent.running():
+        agent.corridor.standing = EVE
+        agent.archive.of(LockedOut)
+        agent.corridor.standing = ADA
+        assert eventually(lambda: agent.door.indications[-1:] == [Indication.WAIT])
+    assert agent.door.timeline == []
+
+
+def test_revocation_from_the_command_line_counts_at_once(agent: Agent) -> None:
+    with agent.running():
+        with agent.command_line() as store:
+            revoke(store, agent.clock, ADA.id)
+        agent.corridor.standing = ADA
+        denied = agent.archive.of(Denied)
+    assert isinstance(denied, Denied)
+    assert (denied.reason, denied.subject) == (Reason.REVOKED, ADA.id)
+    assert agent.door.timeline == []
+
+
+def test_erasure_from_the_command_line_counts_at_once_and_is_reported(agent: Agent) -> None:
+    with agent.running():
+        with agent.command_line() as store:
+            erase(store, agent.clock, ADA.id)
+        assert agent.archive.of(Erased) == Erased(ADA.id)
+        agent.corridor.standing = ADA
+        denied = agent.archive.of(Denied)
+    assert isinstance(denied, Denied)
+    assert (denied.reason, denied.subject) == (Reason.NO_MATCH, None)
+
+
+def test_whoever_holds_the_button_is_enrolled_on_a_code_and_then_admitted(agent: Agent) -> None:
+    with agent.running():
+        with agent.command_line() as store:
+            issue_code(store, agent.clock, "the landlord", Terms(label="Flat 2"))
+        agent.corridor.standing = BEN
+        agent.door.hold_enrol_button()
+        enrolled = agent.archive.of(Enrolled)
+        assert isinstance(enrolled, Enrolled)
+        granted = agent.archive.of(Granted)
+        assert isinstance(granted, Granted)
+        assert granted.subject == enrolled.subject
+        with agent.command_line() as store:
+            [row] = [row for row in store.subjects() if row.id == enrolled.subject]
+    assert (row.label, row.authorised_by, row.notice) == ("Flat 2", "the landlord", "2026-11")
+
+
+def test_nobody_is_enrolled_without_authority(agent: Agent) -> None:
+    with agent.running():
+        agent.corridor.standing = BEN
+        agent.door.hold_enrol_button()
+        failed = agent.archive.of(EnrolmentFailed)
+    assert isinstance(failed, EnrolmentFailed)
+    assert failed.reason is EnrolmentFailure.UNAUTHORISED
+
+
+def test_a_code_sent_from_afar_enrols_once_and_a_wrong_one_spends_it(agent: Agent) -> None:
+    with agent.running():
+        with agent.command_line() as store:
+            code = issue_code(store, agent.clock, "x", Terms()).code
+        agent.runtime.post(EnrolCommanded(SubjectId("s-1"), "no such code"))
+        agent.archive.of(EnrolmentFailed)
+        agent.runtime.post(EnrolCommanded(SubjectId("s-2"), code))
+        agent.archive.of(EnrolmentFailed, 2)
+        with agent.command_line() as store:
+            code = issue_code(store, agent.clock, "x", Terms()).code
+        agent.corridor.standing = BEN
+        agent.runtime.post(EnrolCommanded(SubjectId("s-3"), code))
+        enrolled = agent.archive.of(Enrolled)
+    assert isinstance(enrolled, Enrolled)
+    assert enrolled.subject == "s-3"
+
+
+def test_an_enrolment_can_be_cancelled(agent: Agent) -> None:
+    with agent.running():
+        with agent.command_line() as store:
+            issue_code(store, agent.clock, "x", Terms())
+        agent.corridor.standing = QualityIssue.BLURRED
+        agent.door.hold_enrol_button()
+        assert eventually(lambda: Indication.ENROLLING in agent.door.indications)
+        agent.runtime.post(EnrolCancelled())
+        failed = agent.archive.of(EnrolmentFailed)
+    assert isinstance(failed, EnrolmentFailed)
+    assert failed.reason is EnrolmentFailure.CANCELLED
+
+
+def test_a_full_disk_refuses_and_says_so_and_the_door_opens_once_there_is_room(
+    agent: Agent, caplog: pytest.LogCaptureFixture
+) -> None:
+    with agent.running():
+        agent.store.full = True
+        agent.corridor.standing = ADA
+        assert eventually(lambda: Indication.FAULT in agent.door.indications)
+        assert agent.door.timeline == []
+        assert not any(isinstance(event, Granted) for event in agent.archive.events)
+        assert "disk is full" in caplog.text
+        agent.store.full = False
+        agent.archive.of(Granted)
+        assert eventually(lambda: agent.door.timeline)
+
+
+def test_after_a_failed_look_at_the_store_nobody_enters_on_what_was_known_before(
+    agent: Agent,
+) -> None:
+    with agent.running():
+        agent.store.unreadable = 1
+        with agent.command_line() as store:
+            erase(store, agent.clock, ADA.id)
+        agent.corridor.standing = ADA
+        agent.archive.of(FaultCleared)
+        denied = agent.archive.of(Denied)
+    assert isinstance(denied, Denied)
+    assert denied.reason is Reason.NO_MATCH
+    assert agent.door.timeline == []
+
+
+def test_a_relay_that_does_not_answer_is_a_fault_that_is_told(agent: Agent) -> None:
+    with agent.running():
+        agent.door.dead = True
+        agent.corridor.standing = ADA
+        raised = agent.archive.of(FaultRaised)
+        assert isinstance(raised, FaultRaised)
+        assert raised.part is Part.RELEASE
+        agent.archive.locked()
+        agent.door.dead = False
+        agent.archive.of(FaultCleared)
+    assert agent.door.timeline == []
+
+
+def test_a_camera_that_fails_denies_until_it_works_again(agent: Agent) -> None:
+    with agent.running():
+        agent.corridor.broken = DeviceError("camera: gone: plug it in")
+        raised = agent.archive.of(FaultRaised)
+        assert isinstance(raised, FaultRaised)
+        assert raised.part is Part.CAMERA
+        agent.corridor.broken = None
+        agent.corridor.standing = ADA
+        agent.archive.of(FaultCleared)
+        agent.archive.of(Granted)
+
+
+def test_what_nobody_foresaw_ends_the_agent_with_the_door_locked(agent: Agent) -> None:
+    with agent.running():
+        agent.corridor.standing = ADA
+        agent.archive.of(Granted)
+        agent.corridor.broken = RuntimeError("a bug")
+        assert eventually(lambda: agent.error is not None)
+    assert isinstance(agent.error, RuntimeError)
+    assert agent.door.timeline[-1][1] is False
+
+
+def test_the_agent_ends_when_a_replay_does_but_locks_the_door_first(agent: Agent) -> None:
+    with agent.running():
+        agent.corridor.standing = ADA
+        agent.archive.of(Granted)
+        agent.corridor.over.set()
+        agent.thread.join(10)
+        assert not agent.thread.is_alive()
+    assert agent.archive.states[-1] is LockState.LOCKED
+    assert len(agent.door.pulses) == 1
+
+
+def test_without_a_broker_the_door_opens_all_the_same_and_says_so(tmp_path: Path) -> None:
+    nobody = MqttReporter(Mqtt(host="127.0.0.1", port=free_port(), tls=False), "t", new_subject)
+    agent = Agent(tmp_path, nobody)
+    agent.enrol(ADA)
+    with agent.running():
+        raised = agent.archive.of(FaultRaised)
+        assert isinstance(raised, FaultRaised)
+        assert raised.part is Part.BROKER
+        agent.corridor.standing = ADA
+        agent.archive.of(Granted)
+
+
+def test_what_no_collector_has_is_sent_again_in_order_after_each_connect(agent: Agent) -> None:
+    with agent.running():
+        agent.runtime.post(Acknowledged(1))
+        agent.runtime.post(Recovered(Part.BROKER))
+        assert eventually(lambda: agent.archive.sent_again)
+        assert agent.archive.sent_again == [2]
+        agent.runtime.post(Acknowledged(2))
+        agent.runtime.post(Recovered(Part.BROKER))
+        agent.runtime.post(EnrolCommanded(SubjectId("s-1"), "000000"))
+        agent.archive.of(EnrolmentFailed)
+    assert agent.archive.sent_again == [2]
+
+
+def test_a_database_that_cannot_be_read_ends_the_start(agent: Agent) -> None:
+    agent.store.close()
+    agent.path.write_bytes(b"not a database" * 1000)
+    thread = threading.Thread(target=agent._run)  # noqa: SLF001 - `running` waits for a start
+    thread.start()
+    thread.join(10)
+    assert isinstance(agent.error, StoreError)
+    assert agent.door.timeline == []
