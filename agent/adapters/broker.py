@@ -1,0 +1,91 @@
+"""How to reach the broker: the settings checked and read, and what goes wrong in words."""
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from socket import gaierror
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from agent.config import Mqtt
+from agent.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What it takes to reach the broker and be let in. tls: None where nothing is encrypted."""
+
+    host: str
+    port: int
+    username: str | None
+    password: str | None = field(repr=False)
+    tls: ssl.SSLContext | None
+
+    def new_client(self, client_id: str) -> Client:
+        """Make a client that has yet to connect."""
+        client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5)
+        if self.username is not None:
+            client.username_pw_set(self.username, self.password)
+        if self.tls is not None:
+            client.tls_set_context(self.tls)
+        return client
+
+
+def read_access(settings: Mqtt) -> Access:
+    """Read the files that the settings name. Raises ConfigError where one cannot be used."""
+    if settings.host is None:
+        raise ConfigError("mqtt.host: is not set: name the broker")
+    return Access(
+        settings.host, settings.port, settings.username, _password(settings), _tls(settings)
+    )
+
+
+def explain(error: Exception) -> str:
+    """Say in a few words why there is no connection."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is not trusted: {error.verify_message}"
+        case gaierror():
+            return "there is no such host"
+        case TimeoutError():
+            return "it does not answer"
+        case OSError():
+            return (error.strerror or str(error)).lower()
+        case _:
+            return f"{type(error).__name__}: {error}"
+
+
+def _tls(settings: Mqtt) -> ssl.SSLContext | None:
+    if not settings.tls:
+        return None
+    with _naming("ca_file", settings.ca_file):
+        context = ssl.create_default_context(cafile=settings.ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.cert_file is not None:
+        with _naming("cert_file", settings.cert_file):
+            # Without a password given, a key that has one would be asked for on the terminal.
+            context.load_cert_chain(settings.cert_file, settings.key_file, password="")
+    return context
+
+
+def _password(settings: Mqtt) -> str | None:
+    if settings.password_file is None:
+        return None
+    with _naming("password_file", settings.password_file):
+        first, _, _ = Path(settings.password_file).read_text(encoding="utf-8").partition("\n")
+    return first.rstrip("\r")
+
+
+@contextmanager
+def _naming(key: str, path: str | None) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+        words = reason.replace("_", " ").lower()
+        raise ConfigError(
+            f"mqtt.{key}: {path}: {words}: name a file that Doorward can read"
+        ) from None

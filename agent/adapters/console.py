@@ -1,0 +1,118 @@
+"""What happens at the door as a line for people, or as one JSON object a line for programs."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from agent.core.events import (
+    Denied,
+    Enrolled,
+    EnrolmentAuthorised,
+    EnrolmentFailed,
+    EnrolmentStarted,
+    Erased,
+    Event,
+    FaultCleared,
+    FaultRaised,
+    Granted,
+    LockedOut,
+    Revoked,
+    Started,
+)
+from agent.core.types import LockState
+from agent.ports import Post, Recorded
+from agent.wire import event_kind
+
+
+class ConsoleReporter:
+    """Writes a line for each event and each change of the lock. Implements ports.Reporter."""
+
+    def __init__(self, write: Callable[[str], None], *, as_json: bool) -> None:
+        self._write = write
+        self._as_json = as_json
+
+    def start(self, post: Post) -> None:
+        """Do nothing: a console sends no inputs."""
+
+    def publish(self, recorded: Recorded) -> None:
+        """Write the event."""
+        if self._as_json:
+            self._write(as_json(as_object(recorded)))
+        else:
+            self._write(f"{local_time(recorded.now.wall)}  {in_words(recorded.event)}")
+
+    def republish(self, recorded: Recorded) -> None:
+        """Do nothing: the console has had it."""
+
+    def announce(self, state: LockState) -> None:
+        """Write the state."""
+        if self._as_json:
+            self._write(as_json({"event": "lock_state", "state": state}))
+        else:
+            self._write(f"{local_time(time.time())}  door {state}")
+
+    def close(self) -> None:
+        """Do nothing: whoever gave the writer closes it."""
+
+
+def in_words(event: Event) -> str:  # noqa: C901 - one arm an event
+    """Give one readable line."""
+    match event:
+        case Started():
+            return f"agent {event.version} ready{', simulated door' if event.simulated else ''}"
+        case Granted():
+            sure = f"score {event.score:.2f} over {event.threshold:.2f}, {event.frames} frames"
+            return f"granted to {event.subject} by {event.method} ({sure}{_crowd(event.faces)})"
+        case Denied():
+            who = f" to {event.subject}" if event.subject else ""
+            seen = f"{event.frames} frames{_crowd(event.faces)}"
+            return f"denied{who}: {_spaced(event.reason)} ({seen})"
+        case LockedOut():
+            return f"{event.refusals} refusals in a row: no faces for {event.seconds:.0f} s"
+        case EnrolmentAuthorised():
+            return "one-time code given out"
+        case EnrolmentStarted():
+            return f"enrolling {event.subject}, authorised by {event.authority}"
+        case EnrolmentFailed():
+            hint = f", mostly {_spaced(event.hint)}" if event.hint else ""
+            why = f"{_spaced(event.reason)} ({event.frames} frames taken{hint})"
+            return f"not enrolled: {why}"
+        case Enrolled():
+            near = f"; WARNING: looks like {event.collision}" if event.collision else ""
+            return f"enrolled {event.subject} from {event.references} frames{near}"
+        case Revoked():
+            return f"revoked {event.subject}"
+        case Erased():
+            return f"erased {event.subject}"
+        case FaultRaised():
+            return f"FAULT of the {event.part}: {event.reason}"
+        case FaultCleared():
+            return f"the {event.part} works again"
+
+
+def as_object(recorded: Recorded) -> dict[str, Any]:
+    """Give a flat object: seq, wall time, kind under "event", and the event's own fields."""
+    fields: dict[str, Any] = msgspec.to_builtins(recorded.event)
+    kind = event_kind(recorded.event)
+    return {"event": kind, "seq": recorded.seq, "wall": recorded.now.wall} | fields
+
+
+def as_json(value: object) -> str:
+    """Give one line of JSON."""
+    return msgspec.json.encode(value).decode()
+
+
+def local_time(wall: float) -> str:
+    """Give seconds since the Unix epoch as local date and time."""
+    return datetime.fromtimestamp(wall).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _spaced(word: str) -> str:
+    return word.replace("_", " ")
+
+
+def _crowd(faces: int) -> str:
+    return f", nearest of {faces} faces" if faces > 1 else ""

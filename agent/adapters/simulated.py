@@ -1,0 +1,60 @@
+"""A door to try everything on without hardware: it behaves as one, and remembers what happened."""
+
+from collections.abc import Callable
+
+from agent.adapters.pulse import Pulse
+from agent.core.events import EnrolButtonHeld, EnrolCancelled, Indication, Input
+from agent.core.types import SubjectId
+from agent.ports import Clock, Post
+
+
+class SimulatedDoor(Pulse):
+    """Strike, enrol button and LED of one door: ports.Release, Inputs and Indicator in one.
+
+    clock: measures the pulses and dates the timeline; whoever moves a simulated one calls `settle`
+    after each move. new_subject: makes the id that an enrolment would give.
+    """
+
+    def __init__(self, clock: Clock, new_subject: Callable[[], SubjectId]) -> None:
+        self._clock = clock
+        self._new_subject = new_subject
+        self._post: Post | None = None
+        self.timeline: list[tuple[float, bool]] = []
+        """Each change of the strike: monotonic seconds, and whether it was released then."""
+        self.indications: list[Indication] = []
+        """All that was shown, oldest first."""
+        super().__init__(
+            on=lambda: self._change(released=True),
+            off=lambda: self._change(released=False),
+            monotonic=lambda: clock.now().monotonic,
+        )
+
+    @property
+    def pulses(self) -> list[tuple[float, float]]:
+        """Each pulse that is over: when the strike was released and when it locked again."""
+        times = [at for at, _ in self.timeline]
+        return list(zip(times[::2], times[1::2], strict=False))
+
+    def start(self, post: Post) -> None:
+        """Post what is done to the button from now on."""
+        self._post = post
+
+    def show(self, indication: Indication) -> None:
+        """Remember what was shown."""
+        self.indications.append(indication)
+
+    def hold_enrol_button(self) -> None:
+        """Hold the button for long enough."""
+        self._tell(EnrolButtonHeld(self._new_subject()))
+
+    def press_enrol_button(self) -> None:
+        """Press the button shortly."""
+        self._tell(EnrolCancelled())
+
+    def _tell(self, happened: Input) -> None:
+        if self._post is not None and not self.closed:
+            self._post(happened)
+
+    def _change(self, *, released: bool) -> None:
+        if released != (len(self.timeline) % 2 == 1):
+            self.timeline.append((self._clock.now().monotonic, released))

@@ -1,0 +1,85 @@
+"""Frames to observations: find, locate, align, assess, and only then embed."""
+
+from typing import TYPE_CHECKING
+
+from agent.core.events import Observed
+from agent.core.types import Frame, Pixels, Probe, QualityIssue
+from agent.vision.align import align
+from agent.vision.detect import FAR, NEAR, Detector, Landmarker, Mesh
+from agent.vision.embed import Embedder
+from agent.vision.models import load_model
+from agent.vision.quality import assess, is_cut_off, issue
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from agent.config import Quality as Limits
+
+MAX_FACES = 4
+"""Largest detections that are looked at and counted: backgrounds have false ones, and each costs
+the landmark model's time."""
+
+
+class Pipeline:
+    """Implements ports.Vision. model: as in Embedding.
+
+    Keeps nothing from one frame to the next, and writes nothing anywhere. detectors: the cheapest
+    first; the next is asked where one finds nobody.
+    """
+
+    def __init__(
+        self,
+        detectors: "Sequence[Detector]",
+        landmarks: Landmarker,
+        embedder: Embedder,
+        limits: "Limits",
+    ) -> None:
+        self._detectors = detectors
+        self._landmarks = landmarks
+        self._embedder = embedder
+        self._limits = limits
+        self.model = embedder.model
+
+    def __call__(self, frame: Frame) -> Observed:
+        """Look at one frame. Raises ModelError where a model does not do its part."""
+        faces, mesh = self._nearest(frame.pixels)
+        nearest = None if mesh is None else self._probe(frame.pixels, mesh)
+        return Observed(frame.captured_at, faces, nearest)
+
+    def _nearest(self, pixels: Pixels) -> tuple[int, Mesh | None]:
+        """Give how many faces there are, and the mesh of the largest."""
+        for detector in self._detectors:
+            found = detector.find(pixels)[:MAX_FACES]
+            meshes = [self._landmarks.locate(pixels, face) for face in found]
+            located = [mesh for mesh in meshes if mesh is not None]
+            if located:
+                return len(located), located[0]
+        return 0, None
+
+    def _probe(self, pixels: Pixels, mesh: Mesh) -> Probe | QualityIssue:
+        height, width = pixels.shape[:2]
+        if is_cut_off(mesh, height, width):
+            return QualityIssue.CUT_OFF
+        try:
+            aligned = align(pixels, mesh.five)
+        except ValueError:
+            return QualityIssue.UNREADABLE
+        quality = assess(mesh, aligned)
+        failed = issue(quality, self._limits)
+        if failed is not None:
+            return failed
+        return Probe(self._embedder.embed(aligned), quality)
+
+
+def load_pipeline(models_directory: "Path", limits: "Limits", threads: int = 1) -> Pipeline:
+    """Load the models of a folder. Raises ModelError."""
+    return Pipeline(
+        (
+            Detector(load_model(models_directory, "detector", threads=threads), NEAR),
+            Detector(load_model(models_directory, "detector_far", threads=threads), FAR),
+        ),
+        Landmarker(load_model(models_directory, "landmarks", threads=threads)),
+        Embedder(load_model(models_directory, "embedder", threads=threads)),
+        limits,
+    )

@@ -1,0 +1,64 @@
+"""What the tests of the adapters share."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.brokers import Broker
+
+EXTENSIONS = """
+[req]
+distinguished_name = name
+[name]
+[authority]
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign
+subjectKeyIdentifier = hash
+[holder]
+basicConstraints = critical, CA:FALSE
+subjectAltName = DNS:localhost
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+"""
+
+
+@pytest.fixture
+def broker(mosquitto_binary: str, tmp_path: Path) -> Iterator[Broker]:
+    """A broker that lets everybody in."""
+    broker = Broker(mosquitto_binary, tmp_path, ["allow_anonymous true"])
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an authority, another one that nobody knows, and who holds a certificate."""
+    if shutil.which("openssl") is None:
+        missing = "openssl is not installed: sudo apt install openssl"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    folder = tmp_path_factory.mktemp("certificates")
+    (folder / "extensions").write_text(EXTENSIONS)
+
+    request = "openssl req -x509 -days 2 -noenc -newkey ec -pkeyopt ec_paramgen_curve:P-256".split()
+
+    def make(name: str, *options: str) -> None:
+        files = ("-config", "extensions", "-keyout", f"{name}.key", "-out", f"{name}.pem")
+        subprocess.run(
+            [*request, *files, "-subj", f"/CN={name}", *options],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+        )
+
+    for authority in ("ca", "wrong"):
+        make(authority, "-extensions", "authority")
+    for holder in ("localhost", "front", "collector"):
+        make(holder, "-extensions", "holder", "-CA", "ca.pem", "-CAkey", "ca.key")
+    return folder

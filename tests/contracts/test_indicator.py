@@ -1,0 +1,238 @@
+"""What any indicator does, and that its patterns can be told apart by everybody."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, groupby
+
+import pytest
+
+from agent.adapters.clock import SystemClock
+from agent.adapters.indicator import PATTERNS, GpioIndicator, Step
+from agent.adapters.simulated import SimulatedDoor
+from agent.config import Gpio as Lines
+from agent.core.events import Indication
+from agent.core.types import SubjectId
+from agent.errors import DeviceError
+from agent.ports import Indicator
+from tests.contracts.waiting import eventually
+from tests.simulated_gpio import SimulatedGpio, simulated_gpio
+
+LINES = Lines()
+RED, GREEN, BLUE, BUZZER = 5, 6, 13, 19
+
+
+def simulated() -> Indicator:
+    return SimulatedDoor(SystemClock(), lambda: SubjectId("s-1"))
+
+
+def on_gpio() -> Indicator:
+    return GpioIndicator(simulated_gpio(), LINES)
+
+
+@pytest.fixture(params=[simulated, on_gpio])
+def indicator(request: pytest.FixtureRequest) -> Iterator[Indicator]:
+    make: Callable[[], Indicator] = request.param
+    made = make()
+    yield made
+    made.close()
+
+
+def test_every_indication_can_be_shown_in_any_order(indicator: Indicator) -> None:
+    for indication in (*Indication, *reversed(Indication)):
+        indicator.show(indication)
+
+
+def test_close_may_be_called_twice_and_then_showing_does_nothing(indicator: Indicator) -> None:
+    indicator.close()
+    indicator.close()
+    indicator.show(Indication.GRANTED)
+
+
+def test_the_simulated_door_remembers_what_it_showed() -> None:
+    door = SimulatedDoor(SystemClock(), lambda: SubjectId("s-1"))
+    door.show(Indication.LOOKING)
+    door.show(Indication.GRANTED)
+    door.close()
+    assert door.indications == [Indication.LOOKING, Indication.GRANTED]
+
+
+# --- LED and buzzer -------------------------------------------------------------------------------
+
+
+@dataclass
+class Panel:
+    """A GPIO indicator, and a look at its lines."""
+
+    indicator: GpioIndicator
+    gpio: SimulatedGpio
+
+    def levels(self) -> tuple[int, ...]:
+        """Red, green, blue and buzzer."""
+        return tuple(self.gpio.level(line) for line in (RED, GREEN, BLUE, BUZZER))
+
+
+@pytest.fixture
+def panel() -> Iterator[Panel]:
+    gpio = simulated_gpio()
+    indicator = GpioIndicator(gpio, LINES)
+    yield Panel(indicator, gpio)
+    indicator.close()
+
+
+def test_a_grant_lights_green_and_beeps_and_then_is_green_and_silent(panel: Panel) -> None:
+    panel.indicator.show(Indication.GRANTED)
+    assert eventually(lambda: panel.levels() == (0, 1, 0, 1))
+    assert eventually(lambda: panel.levels() == (0, 1, 0, 0))
+
+
+def test_a_refusal_lights_red(panel: Panel) -> None:
+    panel.indicator.show(Indication.REFUSED)
+    assert eventually(lambda: panel.levels() == (1, 0, 0, 1))
+
+
+def test_white_is_all_three_colours(panel: Panel) -> None:
+    panel.indicator.show(Indication.MORE_LIGHT)
+    assert eventually(lambda: panel.levels() == (1, 1, 1, 0))
+
+
+def test_a_pattern_goes_on_without_being_shown_again(panel: Panel) -> None:
+    panel.indicator.show(Indication.COME_CLOSER)
+    for _ in range(2):
+        assert eventually(lambda: panel.levels() == (0, 0, 1, 0))
+        assert eventually(lambda: panel.levels() == (0, 0, 0, 0))
+
+
+def test_what_is_shown_twice_is_played_from_its_start_again(panel: Panel) -> None:
+    for _ in range(2):
+        panel.indicator.show(Indication.FRAME_TAKEN)
+        assert eventually(lambda: panel.levels() == (1, 1, 1, 1))
+        assert eventually(lambda: panel.levels()[3] == 0)
+
+
+def test_news_does_not_wait_for_the_pattern_under_way(panel: Panel) -> None:
+    panel.indicator.show(Indication.IDLE)  # dark for almost five seconds
+    assert eventually(lambda: panel.levels() == (0, 0, 0, 0))
+    panel.indicator.show(Indication.FAULT)
+    assert eventually(lambda: panel.levels() == (1, 0, 0, 0))
+
+
+def test_close_leaves_it_dark_and_silent(panel: Panel) -> None:
+    panel.indicator.show(Indication.REFUSED)
+    assert eventually(lambda: panel.levels() == (1, 0, 0, 1))
+    panel.indicator.close()
+    assert panel.levels() == (0, 0, 0, 0)
+
+
+def test_lines_that_are_not_connected_are_not_touched() -> None:
+    gpio = simulated_gpio()
+    lines = Lines(led_red=None, led_blue=None, buzzer=None)
+    indicator = GpioIndicator(gpio, lines)
+    indicator.show(Indication.GRANTED)
+    assert eventually(lambda: gpio.level(GREEN) == 1)
+    indicator.close()
+    assert set(gpio.history) == {GREEN}
+
+
+def test_a_line_that_cannot_be_had_is_told_in_one_line() -> None:
+    gpio = simulated_gpio()
+    gpio.broken[BUZZER] = "GPIO busy"
+    with pytest.raises(DeviceError, match=r"^gpio: line 19 \(LED or buzzer\): GPIO busy: "):
+        GpioIndicator(gpio, LINES)
+
+
+def test_a_line_that_fails_later_is_logged_once_and_played_again_once_it_works(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gpio = simulated_gpio()
+    indicator = GpioIndicator(gpio, LINES)
+    gpio.broken[GREEN] = "I/O error"
+    indicator.show(Indication.ENROLLED)
+    assert eventually(lambda: "I/O error" in caplog.text)
+    del gpio.broken[GREEN]
+    assert eventually(lambda: gpio.level(GREEN) == 1)
+    indicator.close()
+    assert caplog.text.count("I/O error") == 1
+
+
+def test_close_ends_the_thread() -> None:
+    before = threading.active_count()
+    indicator = GpioIndicator(simulated_gpio(), LINES)
+    assert threading.active_count() == before + 1
+    indicator.close()
+    assert threading.active_count() == before
+
+
+# --- the patterns ---------------------------------------------------------------------------------
+
+
+def rhythm(steps: Sequence[Step]) -> tuple[tuple[bool, float], ...]:
+    """Lit or dark, and for how long: all there is without colours and sound."""
+    return tuple(
+        (lit, round(sum(seconds for _, _, seconds in group), 3))
+        for lit, group in groupby(steps, key=lambda step: step[0] != "")
+    )
+
+
+def beeps(steps: Sequence[Step]) -> tuple[str, ...]:
+    """Short or long: all that somebody who sees nothing has."""
+    return tuple("long" if seconds > 0.3 else "short" for _, sound, seconds in steps if sound)
+
+
+def test_every_indication_has_a_pattern() -> None:
+    assert set(PATTERNS) == set(Indication)
+
+
+def test_any_two_indications_differ_to_who_sees_no_colours_and_hears_nothing() -> None:
+    for pair in combinations(Indication, 2):
+        seen = [(rhythm(PATTERNS[name].opening), rhythm(PATTERNS[name].loop)) for name in pair]
+        assert seen[0] != seen[1], pair
+
+
+def test_what_stays_on_show_differs_by_rhythm_alone() -> None:
+    # A frame taken is a beep and a blink within the enrolment; before and after they look alike.
+    lasting = [name for name in Indication if name is not Indication.FRAME_TAKEN]
+    loops = [rhythm(PATTERNS[name].loop) for name in lasting]
+    assert len(set(loops)) == len(loops)
+
+
+def test_any_two_indications_that_sound_differ_to_who_sees_nothing() -> None:
+    heard = [beeps(pattern.opening) for pattern in PATTERNS.values() if beeps(pattern.opening)]
+    assert len(set(heard)) == len(heard)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Indication.GRANTED,
+        Indication.REFUSED,
+        Indication.WAIT,
+        Indication.FRAME_TAKEN,
+        Indication.ENROLLED,
+        Indication.NOT_ENROLLED,
+    ],
+)
+def test_every_outcome_can_be_heard(outcome: Indication) -> None:
+    assert beeps(PATTERNS[outcome].opening)
+
+
+def test_nothing_sounds_for_ever() -> None:
+    assert not any(beeps(pattern.loop) for pattern in PATTERNS.values())
+
+
+def test_nothing_flashes_more_than_three_times_in_a_second() -> None:
+    for indication, pattern in PATTERNS.items():
+        at, flashes, lit_before = 0.0, [], False
+        for colours, _, seconds in (*pattern.opening, *pattern.loop * 20):
+            if colours and not lit_before:
+                flashes.append(at)
+            lit_before = bool(colours)
+            at += seconds
+        for begin in flashes:
+            assert sum(begin <= flash < begin + 1.0 for flash in flashes) <= 3, indication
+
+
+def test_every_step_takes_time() -> None:
+    for pattern in PATTERNS.values():
+        assert pattern.loop
+        assert all(seconds > 0 for _, _, seconds in (*pattern.opening, *pattern.loop))

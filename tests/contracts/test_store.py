@@ -1,0 +1,824 @@
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.adapters import database
+from agent.adapters.rows import seal
+from agent.adapters.store import SqliteStore
+from agent.core.events import (
+    Change,
+    Denied,
+    Enrol,
+    Enrolled,
+    EnrolmentAuthorised,
+    Erase,
+    Erased,
+    Event,
+    FaultCleared,
+    FaultRaised,
+    IssueCode,
+    Part,
+    Revoke,
+    Revoked,
+    SpendCodes,
+    StoreLoaded,
+)
+from agent.core.matching import mean_template
+from agent.core.types import (
+    AuthorityKind,
+    Consent,
+    Embedding,
+    EnrolmentCode,
+    Float32,
+    Now,
+    Reason,
+    Span,
+    Subject,
+    SubjectId,
+    Terms,
+    Validity,
+)
+from agent.errors import StoreError
+from agent.ports import Recorded, Store
+
+MODEL = "mobilefacenet-int8/litert"
+BOOT = "boot-1"
+NOW = Now(monotonic=12.5, wall=1_795_000_000.25, week_minute=60, trusted=True)
+CONSENT = Consent("code from the concierge", "2026-11", 1_795_000_000.0)
+DENIED = Denied(Reason.NO_MATCH, None, frames=3, faces=1)
+LABEL = "Ada Lovelace, flat 12"
+WORKING_WEEK = (Span(0, 3 * 24 * 60), Span(6 * 24 * 60, 7 * 24 * 60))
+"""From Monday to Wednesday without a break, and Sunday: more than an operator can type at once."""
+
+
+def vectors(count: int, seed: int = 0, size: int = 192) -> Float32:
+    drawn = np.random.default_rng(seed).normal(size=(count, size)).astype(np.float32)
+    normed: Float32 = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    return normed
+
+
+def enrol(
+    store: Store,
+    name: str,
+    *,
+    label: str = "",
+    household: str | None = None,
+    references: Float32 | None = None,
+    model: str = MODEL,
+    validity: Validity = Validity(),
+    now: Now = NOW,
+) -> SubjectId:
+    subject = Subject(SubjectId(name), household, validity=validity)
+    given = vectors(3, seed=len(name)) if references is None else references
+    embeddings = tuple(Embedding(vector, model) for vector in given)
+    event = Enrolled(subject.id, AuthorityKind.CODE, len(embeddings), None)
+    store.append(event, now, Enrol(subject, label, embeddings, CONSENT))
+    return subject.id
+
+
+@contextmanager
+def opened(path: Path, boot_id: str = BOOT) -> Iterator[SqliteStore]:
+    with closing(SqliteStore(path, boot_id)) as store:
+        yield store
+
+
+def sql(path: Path, statement: str, *parameters: object) -> list[tuple[object, ...]]:
+    """Do what somebody does who has the file and another program."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        return connection.execute(statement, parameters).fetchall()
+
+
+def remains(path: Path, content: bytes) -> list[str]:
+    """Which of the database's files hold these bytes."""
+    return [each.name for each in path.parent.iterdir() if content in each.read_bytes()]
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    return {each.name: each.read_bytes() for each in path.parent.iterdir()}
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(StoreError) as caught:
+        SqliteStore(path, BOOT)
+    return one_line(caught.value)
+
+
+def one_line(error: StoreError) -> str:
+    assert "\n" not in str(error)
+    return str(error)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "doorward.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteStore]:
+    with opened(path) as store:
+        yield store
+
+
+# --- events
+
+
+def test_events_are_numbered_from_one_without_a_gap(store: SqliteStore) -> None:
+    events: list[Event] = [DENIED, FaultRaised(Part.CAMERA, "camera: gone"), DENIED]
+    recorded = [store.append(event, NOW) for event in events]
+    assert recorded == [Recorded(n, BOOT, NOW, event) for n, event in enumerate(events, 1)]
+
+
+def test_events_come_back_as_they_were_committed(path: Path) -> None:
+    with opened(path) as store:
+        first = store.append(FaultRaised(Part.STORE, "a 'quoted' reason: ü"), NOW)
+    with opened(path, "boot-2") as store:
+        second = store.append(DENIED, replace(NOW, trusted=False, week_minute=10_079))
+        assert store.events() == [first, second]
+        assert [each.boot_id for each in store.events()] == ["boot-1", "boot-2"]
+
+
+def test_events_can_be_read_in_pages_and_from_the_end(store: SqliteStore) -> None:
+    for _ in range(5):
+        store.append(DENIED, NOW)
+    assert [each.seq for each in store.events(after=1, limit=3)] == [2, 3, 4]
+    assert [each.seq for each in store.events(after=4)] == [5]
+    assert store.events(after=5) == []
+    assert [each.seq for each in store.last_events(2)] == [4, 5]
+    assert [each.seq for each in store.last_events(9)] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM events",
+        "DELETE FROM events WHERE seq = 2",
+        "UPDATE events SET body = x'00'",
+        "REPLACE INTO events SELECT * FROM events WHERE seq = 1",
+        "INSERT INTO events SELECT 4, 'b', 1.0, 1.0, 1, 1, kind, body FROM events WHERE seq = 1",
+    ],
+)
+def test_the_log_can_only_be_appended_to(path: Path, store: SqliteStore, statement: str) -> None:
+    written = [store.append(DENIED, NOW) for _ in range(2)]
+    with pytest.raises(sqlite3.IntegrityError, match="appended"):
+        sql(path, statement)
+    assert store.events() == written
+
+
+def test_an_event_that_cannot_be_encoded_leaves_no_trace(store: SqliteStore) -> None:
+    with pytest.raises(StoreError, match=r"cannot record that: .*NUL") as caught:
+        store.append(FaultRaised(Part.CAMERA, "\0"), NOW, SpendCodes())
+    one_line(caught.value)
+    assert store.events() == []
+    assert store.append(DENIED, NOW).seq == 1
+
+
+# --- the cursor
+
+
+def test_the_cursor_moves_forward_only_and_never_past_the_last_event(path: Path) -> None:
+    with opened(path) as store:
+        assert store.cursor() == 0
+        for _ in range(3):
+            store.append(DENIED, NOW)
+        for seq, expected in [(2, 2), (1, 2), (0, 2), (-5, 2), (4, 2), (2**63, 2), (3, 3)]:
+            store.move_cursor(seq)
+            assert store.cursor() == expected
+    with opened(path) as store:
+        assert store.cursor() == 3
+
+
+# --- subjects, templates and consents
+
+
+def test_an_enrolled_subject_is_in_the_gallery_with_the_mean_of_its_references(
+    store: SqliteStore,
+) -> None:
+    references = {"s-b": vectors(5, 1), "s-a": vectors(1, 2), "s-c": vectors(2, 3)}
+    for name, given in references.items():
+        enrol(store, name, references=given)
+    gallery = store.load(MODEL).gallery
+    assert gallery.subjects == ("s-a", "s-b", "s-c")
+    assert gallery.model == MODEL
+    assert gallery.matrix.dtype == np.float32
+    for name, row in zip(gallery.subjects, gallery.matrix, strict=True):
+        assert np.array_equal(row, mean_template(references[name]))
+
+
+def test_subjects_share_a_household_only_where_it_was_given_to_both(store: SqliteStore) -> None:
+    for name, household in [
+        ("a", "12"),
+        ("b", None),
+        ("c", "12"),
+        ("d", None),
+        ("e", "b"),
+        ("f", ""),
+    ]:
+        enrol(store, name, household=household)
+    gallery = store.load(MODEL).gallery
+    a, b, c, d, e, f = gallery.households
+    assert a == c
+    assert len({a, b, d, e, f}) == 5
+
+
+def test_everything_about_a_subject_comes_back(path: Path) -> None:
+    validity = Validity(not_before=1.5, not_after=2e9, schedule=WORKING_WEEK)
+    with opened(path) as store:
+        subject = enrol(store, "s-1", label=LABEL, household="12", validity=validity)
+    with opened(path) as store:
+        assert store.load(MODEL).subjects == {subject: Subject(subject, "12", validity=validity)}
+        (row,) = store.subjects()
+    assert (row.id, row.label, row.household) == ("s-1", LABEL, "12")
+    assert (row.administrator, row.revoked, row.references) == (False, False, 3)
+    assert (row.not_before, row.not_after) == (1.5, 2e9)
+    assert (row.enrolled_at, row.authorised_by) == (NOW.wall, CONSENT.authorised_by)
+    assert row.notice == "2026-11"
+    assert "sun 00:00" in row.schedule
+
+
+def test_an_administrator_without_bounds_comes_back_as_such(store: SqliteStore) -> None:
+    subject = Subject(SubjectId("s-1"), administrator=True)
+    event = Enrolled(subject.id, AuthorityKind.CODE, 0, None)
+    store.append(event, NOW, Enrol(subject, "", (), CONSENT))
+    assert store.load(MODEL).subjects == {subject.id: subject}
+    (row,) = store.subjects()
+    assert row.administrator
+    assert row.schedule == ""
+
+
+def test_subjects_are_listed_in_the_order_of_their_enrolment(store: SqliteStore) -> None:
+    for seconds, name in enumerate(["z", "a", "m"]):
+        enrol(store, name, now=replace(NOW, wall=float(seconds)))
+    assert [row.id for row in store.subjects()] == ["z", "a", "m"]
+
+
+def test_an_empty_store_gives_an_empty_gallery(store: SqliteStore) -> None:
+    loaded = store.load(MODEL)
+    assert loaded.gallery.subjects == ()
+    assert len(loaded.gallery.matrix) == 0
+    assert (dict(loaded.subjects), loaded.codes) == ({}, ())
+
+
+SPOIL = 'UPDATE "references" SET vector ='
+TAMPERING = {
+    "no consent": "DELETE FROM consents",
+    "another model": "UPDATE \"references\" SET model = 'another'",
+    "empty": f"{SPOIL} x''",
+    "cut short": f"{SPOIL} substr(vector, 1, 4)",
+    "cut off": f"{SPOIL} substr(vector, 2)",
+    "too long": f"{SPOIL} CAST(vector || x'00000000' AS BLOB)",
+    "zero": f"{SPOIL} zeroblob(768)",
+    "NaN": f"{SPOIL} CAST(x'0000c07f' || substr(vector, 5) AS BLOB)",
+    "infinity": f"{SPOIL} CAST(x'0000807f' || substr(vector, 5) AS BLOB)",
+    "not of unit norm": f"{SPOIL} CAST(x'0000003f' || substr(vector, 5) AS BLOB)",
+}
+
+
+@pytest.mark.parametrize("tampering", TAMPERING.values(), ids=TAMPERING)
+def test_a_reference_that_may_not_or_cannot_be_compared_is_left_out(
+    path: Path, store: SqliteStore, tampering: str
+) -> None:
+    for name in ("s-0", "s-1", "s-2"):
+        enrol(store, name)
+    sql(path, f"{tampering} WHERE subject = 's-1'")
+    loaded = store.load(MODEL)
+    assert loaded.gallery.subjects == ("s-0", "s-2")
+    assert set(loaded.subjects) == {"s-0", "s-1", "s-2"}
+
+
+@pytest.mark.parametrize("tampering", [TAMPERING["empty"], TAMPERING["cut off"]])
+def test_where_every_reference_is_broken_nobody_is_in_the_gallery(
+    path: Path, store: SqliteStore, tampering: str
+) -> None:
+    enrol(store, "s-1")
+    sql(path, tampering)
+    assert store.load(MODEL).gallery.subjects == ()
+
+
+def test_references_that_cancel_out_are_left_out(store: SqliteStore) -> None:
+    there = vectors(1)
+    enrol(store, "s-1", references=np.concatenate([there, -there]))
+    enrol(store, "s-2")
+    assert store.load(MODEL).gallery.subjects == ("s-2",)
+
+
+def test_one_damaged_reference_does_not_spoil_the_others(path: Path, store: SqliteStore) -> None:
+    references = vectors(3)
+    enrol(store, "s-1", references=references)
+    sql(path, f"{SPOIL} CAST(x'0000c07f' || substr(vector, 5) AS BLOB) WHERE id = 2")
+    (row,) = store.load(MODEL).gallery.matrix
+    assert np.array_equal(row, mean_template(references[[0, 2]]))
+
+
+def test_a_revoked_subject_stays_in_the_gallery_and_is_known_as_revoked(store: SqliteStore) -> None:
+    subject = enrol(store, "s-1")
+    store.append(Revoked(subject), NOW, Revoke(subject))
+    loaded = store.load(MODEL)
+    assert loaded.gallery.subjects == (subject,)
+    assert loaded.subjects[subject].revoked
+    assert [row.revoked for row in store.subjects()] == [True]
+
+
+@pytest.mark.parametrize(
+    ("event", "change"),
+    [
+        (Revoked(SubjectId("s-9")), Revoke(SubjectId("s-9"))),
+        (Erased(SubjectId("s-9")), Erase(SubjectId("s-9"))),
+    ],
+)
+def test_nothing_is_recorded_of_a_subject_that_does_not_exist(
+    store: SqliteStore, event: Event, change: Change
+) -> None:
+    enrol(store, "s-1")
+    with pytest.raises(StoreError, match=r"^no subject s-9: `doorward list` shows them$"):
+        store.append(event, NOW, change)
+    assert [each.seq for each in store.events()] == [1]
+
+
+def test_a_subject_is_enrolled_once(store: SqliteStore) -> None:
+    enrol(store, "s-1", label="first")
+    with pytest.raises(StoreError, match="cannot record that"):
+        enrol(store, "s-1", label="second")
+    assert [row.label for row in store.subjects()] == ["first"]
+    assert len(store.events()) == 1
+
+
+@pytest.mark.parametrize(
+    "validity",
+    [
+        Validity(not_before=float("nan")),
+        Validity(not_after=float("nan")),
+        Validity(not_after=float("inf")),
+        Validity(schedule=(Span(5, 5),)),
+        Validity(schedule=(Span(-1, 5),)),
+        Validity(schedule=(Span(0, 10_081),)),
+    ],
+)
+def test_a_bound_that_would_be_lost_is_refused(store: SqliteStore, validity: Validity) -> None:
+    # SQLite keeps NaN as NULL, and NULL sets no bound at all.
+    with pytest.raises(StoreError, match="cannot record that"):
+        enrol(store, "s-1", validity=validity)
+    code = EnrolmentCode("123456", 1.0, "concierge", Terms(validity=validity))
+    with pytest.raises(StoreError, match="cannot record that"):
+        store.append(EnrolmentAuthorised(), NOW, IssueCode(code))
+    assert store.events() == []
+
+
+def test_a_label_that_is_no_text_is_refused(store: SqliteStore) -> None:
+    with pytest.raises(StoreError, match="cannot record that") as caught:
+        enrol(store, "s-1", label="\udcff")
+    one_line(caught.value)
+    assert store.subjects() == []
+
+
+@pytest.mark.parametrize("schedule", ["always", "[", '[{"start": 0, "end": 20000}]', "{}"])
+def test_a_schedule_that_cannot_be_read_never_means_always(
+    path: Path, store: SqliteStore, schedule: str
+) -> None:
+    enrol(store, "s-1")
+    sql(path, "UPDATE subjects SET schedule = ?", schedule)
+    with pytest.raises(StoreError, match="never wrote") as caught:
+        store.load(MODEL)
+    assert str(path) in one_line(caught.value)
+
+
+def test_a_subject_without_a_consent_is_listed(path: Path, store: SqliteStore) -> None:
+    enrol(store, "s-1")
+    sql(path, "DELETE FROM consents")
+    assert [(row.id, row.authorised_by, row.notice) for row in store.subjects()] == [
+        ("s-1", "", "")
+    ]
+
+
+# --- codes
+
+
+def code(digits: str, label: str = "") -> EnrolmentCode:
+    terms = Terms(label, "12", administrator=True, validity=Validity(1.0, None, WORKING_WEEK))
+    return EnrolmentCode(digits, 3.5, "concierge", terms)
+
+
+def test_a_code_replaces_those_before_it_and_is_gone_once_spent(store: SqliteStore) -> None:
+    store.append(EnrolmentAuthorised(), NOW, IssueCode(code("111111")))
+    store.append(EnrolmentAuthorised(), NOW, IssueCode(code("222222", LABEL)))
+    assert store.load(MODEL).codes == (code("222222", LABEL),)
+    store.append(DENIED, NOW, SpendCodes())
+    assert store.load(MODEL).codes == ()
+
+
+def test_a_code_of_another_boot_is_no_code(path: Path, store: SqliteStore) -> None:
+    store.append(EnrolmentAuthorised(), NOW, IssueCode(code("111111")))
+    sql(path, "UPDATE codes SET boot_id = 'boot-0'")
+    assert store.load(MODEL).codes == ()
+
+
+def test_a_code_whose_terms_cannot_be_read_grants_nothing(path: Path, store: SqliteStore) -> None:
+    store.append(EnrolmentAuthorised(), NOW, IssueCode(code("111111")))
+    sql(path, "UPDATE codes SET terms = replace(terms, '10080', '20000')")
+    with pytest.raises(StoreError, match="never wrote"):
+        store.load(MODEL)
+
+
+def test_a_code_of_an_earlier_boot_is_forgotten_with_its_label(path: Path) -> None:
+    with opened(path) as store:
+        store.append(EnrolmentAuthorised(), NOW, IssueCode(code("111111", LABEL)))
+    with opened(path) as store:
+        assert len(store.load(MODEL).codes) == 1
+    with opened(path, "boot-2") as store:
+        assert store.load(MODEL).codes == ()
+        assert remains(path, LABEL.encode()) == []
+
+
+# --- erasure
+
+
+def test_an_erased_subject_is_gone_from_every_file_but_for_its_pseudonym(
+    path: Path, store: SqliteStore
+) -> None:
+    references = vectors(5, seed=7)
+    store.append(EnrolmentAuthorised(), NOW, IssueCode(code("111111", LABEL)))
+    subject = enrol(store, "s-1", label=LABEL, references=references)
+    store.append(DENIED, NOW, SpendCodes())
+    enrol(store, "s-2", label="Somebody else")
+    traces = [LABEL.encode(), *(seal(vector) for vector in references)]
+    assert all(remains(path, trace) for trace in traces)
+
+    store.append(Erased(subject), NOW, Erase(subject))
+
+    for trace in traces:
+        assert remains(path, trace) == []
+    assert not path.with_name(f"{path.name}-wal").read_bytes()
+    assert [row.id for row in store.subjects()] == ["s-2"]
+    assert store.load(MODEL).gallery.subjects == ("s-2",)
+    assert sql(path, "SELECT COUNT(*) FROM consents") == [(1,)]
+    assert Erased(subject) in [each.event for each in store.events()]
+
+
+def test_a_reader_that_keeps_an_erasure_from_finishing_is_reported_and_made_up_for(
+    path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.adapters.store.ERASURE_PATIENCE_MS", 50)
+    references = vectors(5, seed=7)
+    subject = enrol(store, "s-1", label=LABEL, references=references)
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM subjects").fetchall()
+        with pytest.raises(StoreError, match="the erasure of s-1 is recorded, but") as caught:
+            store.append(Erased(subject), NOW, Erase(subject))
+        one_line(caught.value)
+        assert [each.event for each in store.events(after=1)] == [Erased(subject)]
+        assert store.subjects() == []
+        with opened(path):
+            assert remains(path, seal(references[0]))
+    assert store.changed()
+    store.load(MODEL)
+    assert remains(path, seal(references[0])) == []
+    assert remains(path, LABEL.encode()) == []
+
+
+def test_the_next_start_finishes_an_erasure(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.adapters.store.ERASURE_PATIENCE_MS", 50)
+    references = vectors(5, seed=7)
+    with opened(path) as store, closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        subject = enrol(store, "s-1", references=references)
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM subjects").fetchall()
+        with pytest.raises(StoreError, match="the next start finishes this"):
+            store.append(Erased(subject), NOW, Erase(subject))
+        # As a power cut would leave the files.
+        left = shutil.copytree(path.parent, tmp_path / "left") / path.name
+    assert remains(left, seal(references[0]))
+    with opened(left):
+        assert remains(left, seal(references[0])) == []
+
+
+# --- changes
+
+
+def test_a_store_has_changed_until_it_is_loaded(store: SqliteStore) -> None:
+    assert store.changed()
+    store.load(MODEL)
+    assert not store.changed()
+
+
+def test_own_changes_count_and_own_events_without_a_change_do_not(store: SqliteStore) -> None:
+    store.load(MODEL)
+    store.append(DENIED, NOW)
+    store.move_cursor(1)
+    store.check()
+    assert not store.changed()
+    enrol(store, "s-1")
+    assert store.changed()
+    store.load(MODEL)
+    assert not store.changed()
+
+
+def test_a_thousand_events_of_our_own_are_no_change(store: SqliteStore) -> None:
+    # More pages than the journal takes before it is moved into the database.
+    store.load(MODEL)
+    for _ in range(1100):
+        store.append(DENIED, NOW)
+    assert not store.changed()
+
+
+def test_a_change_by_another_process_counts(path: Path, store: SqliteStore) -> None:
+    store.load(MODEL)
+    with opened(path) as other:
+        enrol(other, "s-1")
+    assert store.changed()
+    assert store.load(MODEL).gallery.subjects == ("s-1",)
+    assert not store.changed()
+
+
+def test_what_is_committed_while_the_store_is_read_counts(path: Path, store: SqliteStore) -> None:
+    enrol(store, "s-1")
+    loads: list[StoreLoaded] = []
+    done = threading.Event()
+
+    def load_again_and_again() -> None:
+        with opened(path) as reader:
+            while not done.is_set():
+                loads.append(reader.load(MODEL))
+                # Whatever a load missed, the next look has to show.
+                if not reader.changed():
+                    seen = len(sql(path, "SELECT id FROM subjects"))
+                    if not reader.changed():
+                        assert len(loads[-1].subjects) == seen
+            loads.append(reader.load(MODEL))
+
+    thread = threading.Thread(target=load_again_and_again)
+    thread.start()
+    for n in range(20):
+        enrol(store, f"s-{n:04}")
+    done.set()
+    thread.join()
+    assert len(loads[-1].subjects) == 21
+
+
+def test_a_check_commits(path: Path, store: SqliteStore) -> None:
+    with opened(path) as other:
+        other.load(MODEL)
+        store.check()
+        assert other.changed()
+    assert store.events() == []
+
+
+# --- other processes
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from agent.adapters.store import SqliteStore
+from agent.core.events import Denied
+from agent.core.types import Now, Reason
+store = SqliteStore(Path(sys.argv[1]), "writer")
+while True:
+    recorded = store.append(Denied(Reason.NO_MATCH, None, 3, 1), Now(1.0, 2.0, 3, True))
+    print(recorded.seq, flush=True)
+"""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Callable[[], int]]:
+    """Another process that appends; the function waits for its next event."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with process.stdout as output:
+        try:
+            yield lambda: int(output.readline())
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_what_was_committed_survives_a_killed_process(path: Path) -> None:
+    with writing(path) as next_event:
+        committed = [next_event() for _ in range(20)]
+    with opened(path) as store:
+        assert [each.seq for each in store.events()][:20] == committed
+        assert store.append(DENIED, NOW).seq == store.events()[-1].seq
+
+
+def test_reading_and_writing_work_beside_another_process_that_writes(path: Path) -> None:
+    with writing(path) as next_event:
+        next_event()
+        with opened(path) as store:
+            subject = enrol(store, "s-1")
+            seen = [each.seq for each in store.events(limit=10_000)]
+            assert seen == list(range(1, len(seen) + 1))
+            assert [row.id for row in store.subjects()] == [subject]
+        assert next_event() > 0
+
+
+def test_a_process_that_holds_the_database_is_named_as_the_cause(
+    path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "PATIENCE_MS", 50)
+    with (
+        opened(path) as impatient,
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="another process holds the database") as caught:
+            impatient.append(DENIED, NOW)
+        assert str(path) in one_line(caught.value)
+        with pytest.raises(StoreError, match="another process"):
+            impatient.check()
+        other.execute("ROLLBACK")
+        impatient.check()
+    assert store.append(DENIED, NOW).seq == 1
+
+
+# --- the file
+
+
+def test_files_can_be_read_by_nobody_else(path: Path, store: SqliteStore) -> None:
+    store.append(DENIED, NOW)
+    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
+    assert set(modes) == {"doorward.db", "doorward.db-wal", "doorward.db-shm"}
+    assert set(modes.values()) == {0o600}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_writes_are_durable_and_deletions_real(store: SqliteStore) -> None:
+    # What these settings are for needs a power cut to show.
+    connection = store._db.conn  # noqa: SLF001
+    settings = ("journal_mode", "synchronous", "secure_delete", "temp_store", "foreign_keys")
+    values = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in settings]
+    assert values == ["wal", 2, 1, 2, 1]
+
+
+def test_a_database_of_a_newer_version_is_left_as_it_is(path: Path) -> None:
+    with opened(path) as store:
+        enrol(store, "s-1")
+    sql(path, "PRAGMA user_version = 7")
+    before = path.read_bytes()
+    message = refusal(path)
+    assert "written by a newer Doorward (schema 7, this one knows 1): upgrade" in message
+    assert path.read_bytes() == before
+
+
+def test_a_database_of_another_program_is_left_as_it_is(path: Path) -> None:
+    path.parent.mkdir()
+    sql(path, "CREATE TABLE notes (text)")
+    before = contents(path)
+    assert f"{path}: is not a database of Doorward" in refusal(path)
+    assert contents(path) == before
+
+
+@pytest.mark.parametrize("content", [b"not a database\n" * 100, b"\0" * 5000, b"SQLite format 3\0"])
+def test_a_file_that_is_no_database_is_left_as_it_is(path: Path, content: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(content)
+    assert f"{path}: is damaged" in refusal(path)
+    assert contents(path) == {"doorward.db": content}
+
+
+def test_a_damaged_database_is_left_as_it_is_with_its_journal(path: Path, tmp_path: Path) -> None:
+    with opened(path) as store:
+        for name in ("s-1", "s-2", "s-3"):
+            enrol(store, name)
+    with opened(path) as store:
+        store.append(DENIED, NOW)
+        # As a power cut would leave the files: the last event is in the journal only.
+        left = shutil.copytree(path.parent, tmp_path / "left") / path.name
+    damaged = bytearray(left.read_bytes())
+    damaged[2 * 4096 : -4096] = os.urandom(len(damaged) - 3 * 4096)
+    left.write_bytes(damaged)
+    journal = left.with_name(f"{left.name}-wal")
+    before = journal.read_bytes()
+    assert before
+    message = refusal(left)
+    assert f"{left}: is damaged" in message
+    assert "restore a backup" in message
+    assert left.read_bytes() == damaged
+    assert journal.read_bytes() == before
+
+
+def test_an_empty_file_becomes_a_database(path: Path) -> None:
+    # As a power cut leaves one that was just being made.
+    path.parent.mkdir()
+    path.touch()
+    with opened(path) as store:
+        assert store.append(DENIED, NOW).seq == 1
+
+
+def test_a_folder_is_made_though_not_its_parents(tmp_path: Path) -> None:
+    path = tmp_path / "no" / "such" / "doorward.db"
+    assert f"{path}: No such file or directory: " in refusal(path)
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    path = tmp_path / "state" / "doorward.db"
+    message = refusal(path)
+    assert f"{path}: " in message
+    assert "set state_directory" in message
+
+
+def test_a_database_that_is_a_folder_is_refused(path: Path) -> None:
+    path.mkdir(parents=True)
+    assert f"{path}: Is a directory" in refusal(path)
+
+
+@pytest.fixture
+def forbidden(tmp_path: Path) -> Iterator[Path]:
+    """A folder that we may not write to."""
+    folder = tmp_path / "forbidden"
+    folder.mkdir(mode=0o500)
+    if os.geteuid() != 0:
+        yield folder
+        return
+    # Root may write everywhere, so be nobody for a while.
+    os.seteuid(65534)
+    yield folder
+    os.seteuid(0)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(forbidden: Path) -> None:
+    path = forbidden / "doorward.db"
+    assert f"{path}: Permission denied: set state_directory" in refusal(path)
+
+
+# --- a full disk
+
+
+@contextmanager
+def small_disk(path: Path) -> Iterator[None]:
+    path.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(path)]
+    if os.geteuid() != 0 or subprocess.run(mounting, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small disk takes root")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
+
+
+def fill(store: Store) -> str:
+    """Enrol until that fails, and say why it did."""
+    try:
+        for n in range(10_000):
+            enrol(store, f"s-{n:05}")
+    except StoreError as error:
+        return one_line(error)
+    pytest.fail("the disk is larger than it was meant to be")
+
+
+def test_a_full_disk_is_named_loses_nothing_and_can_be_mended(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    with small_disk(disk):
+        path = disk / "doorward.db"
+        ballast = disk / "ballast"
+        ballast.write_bytes(b"\1" * 200_000)
+        with opened(path) as store:
+            assert "the disk is full" in fill(store)
+            kept = store.events(limit=10_000)
+            with pytest.raises(StoreError, match="the disk is full"):
+                enrol(store, "one-more")
+            assert [row.id for row in store.subjects()] == [
+                each.event.subject for each in kept if isinstance(each.event, Enrolled)
+            ]
+            ballast.unlink()
+            store.check()
+            assert store.append(DENIED, NOW).seq == len(kept) + 1
+        with opened(path) as store:
+            assert store.events(limit=10_000)[:-1] == kept
+        with ballast.open("wb", buffering=0) as grown, suppress(OSError):
+            while True:
+                grown.write(b"\1" * 1000)
+        assert f"{path}: the disk is full" in refusal(path)
+
+
+def test_a_transaction_that_does_not_fit_is_rolled_back(store: SqliteStore) -> None:
+    enrol(store, "s-1")
+    pages = "PRAGMA max_page_count = 1"  # SQLite takes it as: not one page more than there are
+    store._db.conn.execute(pages)  # noqa: SLF001
+    assert "the disk is full, and nothing was recorded: free some space" in fill(store)
+    assert len(store.events()) == len(store.subjects())
+    store._db.conn.execute("PRAGMA max_page_count = 100000")  # noqa: SLF001
+    assert store.append(FaultCleared(Part.STORE), NOW).seq == len(store.events())
+
+
+def test_a_store_can_be_closed_twice_and_then_says_so(path: Path) -> None:
+    store = SqliteStore(path, BOOT)
+    store.close()
+    store.close()
+    with pytest.raises(StoreError):
+        store.append(DENIED, NOW)

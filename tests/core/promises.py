@@ -1,0 +1,517 @@
+"""What the door promised, kept as a plain account beside it.
+
+Nothing of the core decides anything here: the account knows who really stood at the door, adds up
+what follows from that, and breaks off where the door does otherwise.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+
+import numpy as np
+
+from agent.core.controller import Rules
+from agent.core.events import (
+    Announce,
+    Append,
+    Denied,
+    Drop,
+    Effect,
+    Energise,
+    Enrol,
+    EnrolButtonHeld,
+    EnrolCancelled,
+    EnrolCommanded,
+    Enrolled,
+    EnrolmentFailed,
+    EnrolmentFailure,
+    EnrolmentStarted,
+    Event,
+    Faulted,
+    Granted,
+    Indication,
+    Input,
+    LockedOut,
+    Observed,
+    Part,
+    Recovered,
+    Show,
+    SpendCodes,
+)
+from agent.core.policy import parse_schedule
+from agent.core.types import (
+    AuthorityKind,
+    Embedding,
+    EnrolmentCode,
+    Float32,
+    LockState,
+    Now,
+    Probe,
+    Reason,
+    Span,
+    Subject,
+    SubjectId,
+    Terms,
+)
+from tests.core.people import MODEL, Person
+
+ALIKE = 0.6
+"""Cosine of two faces from which on frames of one may pass for the other: siblings, doubles."""
+SAME = 0.97
+"""Cosine of two templates that no margin can tell apart."""
+
+STRANGERS_REASONS = {Reason.NO_MATCH, Reason.AMBIGUOUS, Reason.INCONSISTENT, Reason.WRONG_MODEL}
+
+
+def _at_work(minute: int) -> bool:
+    return minute // 1440 < 5 and 480 <= minute % 1440 < 1080
+
+
+def _sunday_night(minute: int) -> bool:
+    return minute >= 6 * 1440 + 1320 or minute < 360
+
+
+HOURS: Mapping[str, Callable[[int], bool]] = {
+    "mon-fri 08:00-18:00": _at_work,
+    "sun 22:00-06:00": _sunday_night,
+}
+"""Schedules, and what they mean, said once more."""
+_MEANING: Mapping[tuple[Span, ...], Callable[[int], bool]] = {
+    parse_schedule(text): meaning for text, meaning in HOURS.items()
+}
+
+
+class BrokenPromiseError(AssertionError):
+    """The door did what it must not do, or did not do what it must."""
+
+
+def promise(kept: bool, words: str) -> None:
+    """Break off where a promise is not kept. words: what happened instead."""
+    if not kept:
+        raise BrokenPromiseError(words)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """A subject in the store, and who it really is."""
+
+    person: Person
+    subject: Subject
+    template: Float32
+
+    @property
+    def sound(self) -> bool:
+        """Whether the template can be compared at all."""
+        return bool(np.isfinite(self.template).all())
+
+
+@dataclass(slots=True)
+class Enrolling:
+    """An enrolment under way."""
+
+    subject: SubjectId
+    since: float
+    until: float
+    kind: AuthorityKind
+    authorised_by: str
+    terms: Terms
+
+
+@dataclass(slots=True)
+class Account:
+    """Adds up what the door may do. Give it every input before and all effects after."""
+
+    rules: Rules
+    kept: Mapping[SubjectId, Kept] = field(default_factory=dict)
+    gallery_model: str = MODEL
+    codes: tuple[EnrolmentCode, ...] = ()
+    labels: set[str] = field(default_factory=set)
+    reached: Counter[str] = field(default_factory=Counter)
+    faults: set[Part] = field(default_factory=set)
+    open_until: float | None = None
+    enrolling: Enrolling | None = None
+    evidence: list[tuple[float, Person, str]] = field(default_factory=list)
+    spent: set[EnrolmentCode] = field(default_factory=set)
+    visit: tuple[SubjectId, float] | None = None
+    retry_at: float = -math.inf
+    _begun_at: float = -math.inf
+    _frames: dict[int, tuple[Embedding, Person, float]] = field(default_factory=dict)
+    _rests_until: dict[SubjectId, float] = field(default_factory=dict)
+    _refused_at: list[float] = field(default_factory=list)
+    _locked_out_until: float = -math.inf
+    _showing: Indication = Indication.IDLE
+    _owed: SubjectId | None = None
+    _lockout_owed: bool = False
+
+    # --- what is so -------------------------------------------------------------------------------
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a part without which nobody may enter is at fault."""
+        return bool(self.faults - {Part.BROKER})
+
+    def locked_out(self, now: Now) -> bool:
+        """Whether too many were refused in a row."""
+        return now.monotonic < self._locked_out_until
+
+    def objections(self, subject: Subject, now: Now) -> set[Reason]:
+        """Everything that is against letting a subject in, of itself."""
+        found, validity = set(), subject.validity
+        first, last, schedule = validity.not_before, validity.not_after, validity.schedule
+        if subject.revoked:
+            found.add(Reason.REVOKED)
+        if first is None and last is None and not schedule:
+            return found
+        if not now.trusted:
+            return found | {Reason.CLOCK_NOT_SET}
+        if first is not None and not first <= now.wall:
+            found.add(Reason.NOT_YET_VALID)
+        if last is not None and not now.wall < last:
+            found.add(Reason.EXPIRED)
+        if schedule and not _MEANING[schedule](now.week_minute):
+            found.add(Reason.OUTSIDE_SCHEDULE)
+        return found
+
+    def alike(self, person: Person) -> list[Kept]:
+        """Everybody in the gallery for whom a person may pass."""
+        return [
+            kept
+            for kept in self.kept.values()
+            if kept.sound and float(kept.person.face @ person.face) >= ALIKE
+        ]
+
+    def expected(self, person: Person, now: Now) -> list[Subject]:
+        """One of whom is to be let in if this person stands still now; none where that is unsure.
+
+        Of twins in one household, either.
+        """
+        looking = not (self.blocked or self.enrolling or self.locked_out(now))
+        if not looking or now.monotonic < self.retry_at or self.gallery_model != MODEL:
+            return []
+        alike = self.alike(person)
+        same = [k.subject for k in alike if float(k.template @ person.face) >= SAME]
+        hindered = any(self.objections(s, now) or not self.rested(s.id, now) for s in same)
+        return same if self.households(alike) == 1 and not hindered else []
+
+    def households(self, people: Sequence[Kept]) -> int:
+        """Count them; whoever has none is one."""
+        return len({kept.subject.household or kept.subject.id for kept in people})
+
+    @property
+    def grants(self) -> int:
+        """How often somebody was let in so far."""
+        return self.reached["grant"] + self.reached["grant while open"]
+
+    def rested(self, subject: SubjectId, now: Now) -> bool:
+        """Whether the last grant is long enough ago."""
+        return now.monotonic >= self._rests_until.get(subject, -math.inf)
+
+    def authority(self, happened: Input, now: Now) -> Enrolling | None:
+        """What an enrolment that begins with this input would be, if it may begin."""
+        seconds, at = self.rules.enrolment.authority_seconds, now.monotonic
+        until = at + self.rules.enrolment.seconds
+        live = [
+            code
+            for code in self.codes
+            if code not in self.spent and code.issued_at <= at <= code.issued_at + seconds
+        ]
+        if isinstance(happened, EnrolCommanded):
+            live = [code for code in live if code.code == happened.code]
+        elif not isinstance(happened, EnrolButtonHeld):
+            return None
+        for code in live:
+            by, terms = code.authorised_by, code.terms
+            return Enrolling(happened.subject, at, until, AuthorityKind.CODE, by, terms)
+        if self.visit is None or isinstance(happened, EnrolCommanded):
+            return None
+        visitor, visited_at = self.visit
+        known = self.kept.get(visitor)
+        still = known is not None and known.subject.administrator and not known.subject.revoked
+        if not (still and at <= visited_at + seconds):
+            return None
+        kind = AuthorityKind.ADMINISTRATOR
+        return Enrolling(happened.subject, at, until, kind, visitor, Terms())
+
+    # --- what goes in -----------------------------------------------------------------------------
+
+    def load(
+        self, kept: Mapping[SubjectId, Kept], model: str, codes: tuple[EnrolmentCode, ...]
+    ) -> None:
+        """Take what the door is about to be told of its store."""
+        self.kept, self.gallery_model, self.codes = dict(kept), model, codes
+        visitor = kept.get(self.visit[0]) if self.visit else None
+        if visitor is None or visitor.subject.revoked or not visitor.subject.administrator:
+            self.visit = None
+
+    def photographed(self, probe: Probe, person: Person, at: float) -> None:
+        """Remember whom a frame really shows."""
+        self._frames[id(probe.embedding)] = (probe.embedding, person, at)
+
+    def before(self, happened: Input, now: Now) -> None:
+        """Take an input that the door is about to get."""
+        if isinstance(happened, Observed):
+            self._watch(happened, now)
+        elif isinstance(happened, Recovered):
+            self.faults.discard(happened.part)
+        elif isinstance(happened, Faulted):
+            if happened.part not in self.faults and happened.part is not Part.BROKER:
+                self.evidence.clear()
+            self.faults.add(happened.part)
+
+    def _watch(self, seen: Observed, now: Now) -> None:
+        rules = self.rules.recognition
+        fresh = 0 <= now.monotonic - seen.captured_at <= rules.max_age
+        if not fresh or self.blocked or seen.nearest is None:
+            return
+        if self.enrolling is not None and now.monotonic < self.enrolling.until:
+            self.evidence.clear()
+            return
+        looking = not self.locked_out(now) and now.monotonic >= self.retry_at
+        if not looking or not isinstance(seen.nearest, Probe):
+            return
+        _, person, captured_at = self._frames[id(seen.nearest.embedding)]
+        last = self.evidence[-1][0] if self.evidence else -math.inf
+        if captured_at <= last:
+            return
+        if captured_at - last > rules.max_gap:
+            self.evidence.clear()
+            self._begun_at = captured_at
+        self.evidence.append((captured_at, person, seen.nearest.embedding.model))
+        del self.evidence[: -rules.max_frames]
+
+    # --- what comes out ---------------------------------------------------------------------------
+
+    def after(self, happened: Input, now: Now, effects: Sequence[Effect]) -> None:
+        """Take all that the door did about an input."""
+        for number, effect in enumerate(effects):
+            following = effects[number + 1] if number + 1 < len(effects) else None
+            match effect:
+                case Append():
+                    self._private(effect.event)
+                    self._recorded(effect, happened, now)
+                case Energise():
+                    before = effects[number - 1] if number else None
+                    self._energised(effect, before, now)
+                    promise(following == Announce(LockState.UNLOCKED), "an opening unannounced")
+                case Drop():
+                    self._dropped(happened, now)
+                    promise(following == Announce(LockState.LOCKED), "a locking unannounced")
+                case Show():
+                    again = effect.indication is self._showing
+                    promise(
+                        not again or effect.indication is Indication.FRAME_TAKEN,
+                        "an indication shown twice",
+                    )
+                    self._showing = effect.indication
+                case _:
+                    pass
+        promise(self._owed is None, "a grant that releases nothing though the door is locked")
+        promise(not self._lockout_owed, "too many refusals without a lockout")
+        late = self.open_until is not None and now.monotonic >= self.open_until
+        promise(not late, "the door open past its time")
+        promise(not (self.blocked and self.open_until), "the door open in spite of a fault")
+        overdue = self.enrolling is not None and now.monotonic >= self.enrolling.until
+        promise(not overdue, "an enrolment past its time")
+
+    def _recorded(self, append: Append, happened: Input, now: Now) -> None:
+        event, change = append.event, append.change
+        match event:
+            case Granted():
+                self._granted(event, happened, now)
+            case Denied():
+                self._denied(event, now)
+            case LockedOut():
+                promise(self._lockout_owed, "a lockout after too few refusals")
+                self._lockout_owed = False
+                self.reached["lockout"] += 1
+            case EnrolmentStarted():
+                expected = self.authority(happened, now)
+                promise(expected is not None, "an enrolment without authority")
+                promise(not self.blocked, "an enrolment in spite of a fault")
+                promise(self.enrolling is None, "two enrolments at once")
+                promise(change == SpendCodes(), "codes that are not spent")
+                if expected is not None:
+                    told = (expected.subject, expected.kind)
+                    promise((event.subject, event.authority) == told, "another enrolment")
+                self.enrolling, self.visit = expected, None
+                self.spent.update(self.codes)
+            case EnrolmentFailed():
+                self._not_enrolled(event, change, happened, now)
+            case Enrolled():
+                self._enrolled(event, change, now)
+            case _:
+                pass
+
+    def _granted(self, event: Granted, happened: Input, now: Now) -> None:
+        rules, who = self.rules.recognition, self.kept.get(event.subject)
+        promise(isinstance(happened, Observed), "a grant without a frame")
+        promise(not self.blocked, "a grant in spite of a fault")
+        promise(self.enrolling is None, "a grant during an enrolment")
+        promise(not self.locked_out(now), "a grant in a lockout")
+        promise(now.monotonic >= self.retry_at, "a grant right after a refusal")
+        promise(who is not None, "a grant to somebody who is not enrolled")
+        if who is None:
+            return
+        against = self.objections(who.subject, now)
+        promise(not against, f"a grant in spite of {sorted(against)}")
+        promise(self.rested(event.subject, now), "a second grant too soon")
+        promise(who.sound, "a grant by a template that is no number")
+        models = {model for _, _, model in self.evidence} | {self.gallery_model}
+        promise(models == {MODEL}, "a grant across models")
+        self._proven(who, rules.min_frames)
+        twins = [k for k in self.alike(who.person) if float(k.template @ who.template) >= SAME]
+        homes = {kept.subject.household or id(kept) for kept in twins}
+        promise(len(homes) == 1, "a grant to a face as like two households")
+        sure = event.score >= event.threshold > 0 and event.frames == len(self.evidence)
+        promise(sure, "a grant that does not tell what it rests on")
+        rest = now.monotonic + rules.cooldown if self.open_until is None else self.open_until
+        self._rests_until[event.subject] = rest
+        self.evidence.clear()
+        self._refused_at.clear()
+        if who.subject.administrator:
+            self.visit = (event.subject, now.monotonic)
+        if self.open_until is None:
+            self._owed = event.subject
+        self.reached["grant" if self.open_until is None else "grant while open"] += 1
+
+    def _proven(self, who: Kept, frames: int) -> None:
+        """Check that enough frames of the presentation show somebody who may pass for `who`."""
+        shows = [float(person.face @ who.person.face) >= ALIKE for _, person, _ in self.evidence]
+        promise(sum(shows) >= frames, "a decision on a subject on too few frames of it")
+        promise(shows[-1], "a decision on a subject while somebody else stands in front")
+        people = {person.name for _, person, _ in self.evidence}
+        own = {kept.person.name for kept in self.kept.values() if kept.sound}
+        if len(people) == 1 and people <= own:
+            promise(people == {who.person.name}, "a resident taken for another")
+
+    def _denied(self, event: Denied, now: Now) -> None:
+        rules = self.rules
+        if event.reason in STRANGERS_REASONS:
+            promise(event.subject is None, "a stranger named")
+            models = {model for _, _, model in self.evidence} | {self.gallery_model}
+            mixed = models != {MODEL}
+            promise((event.reason is Reason.WRONG_MODEL) == mixed, "a wrong reason")
+            if not mixed:
+                seconds = self.evidence[-1][0] - self._begun_at
+                promise(seconds >= rules.recognition.patience, "a refusal too soon")
+                promise(
+                    len(self.evidence) == rules.recognition.max_frames,
+                    "a refusal on too few frames",
+                )
+                self._not_wronged()
+        else:
+            who = self.kept.get(event.subject) if event.subject else None
+            promise(who is not None, "a refusal that names nobody enrolled")
+            if who is not None:
+                self._proven(who, rules.recognition.min_frames)
+                promise(event.reason in self.objections(who.subject, now), "a wrong reason")
+        self.reached[f"refusal: {event.reason}"] += 1
+        self.evidence.clear()
+        self.retry_at = now.monotonic + rules.recognition.retry_after
+        recent = [at for at in self._refused_at if now.monotonic - at <= rules.lockout.within]
+        self._refused_at = [*recent, now.monotonic]
+        if len(self._refused_at) >= rules.lockout.refusals:
+            self._refused_at.clear()
+            self._locked_out_until = now.monotonic + rules.lockout.seconds
+            self._lockout_owed = True
+
+    def _not_wronged(self) -> None:
+        """Check that whoever was refused as a stranger is none of the residents, alone in view."""
+        people = {person.name: person for _, person, _ in self.evidence}
+        if len(people) == 1:
+            [person] = people.values()
+            homes = {k.subject.household or id(k) for k in self.alike(person)}
+            promise(len(homes) != 1, "a resident refused as a stranger")
+
+    def _energised(self, effect: Energise, before: Effect | None, now: Now) -> None:
+        event = before.event if isinstance(before, Append) else None
+        recorded = isinstance(event, Granted) and event.subject == effect.grant.subject
+        promise(recorded, "the door opened without a record of it first")
+        promise(self.open_until is None, "the door released twice")
+        promise(self._owed == effect.grant.subject, "the door opened without a grant")
+        promise(effect.grant.at == now.monotonic, "a grant of another time")
+        promise(effect.seconds == self.rules.release_seconds, "a release of another length")
+        self.open_until, self._owed = now.monotonic + effect.seconds, None
+
+    def _dropped(self, happened: Input, now: Now) -> None:
+        if isinstance(happened, Faulted):
+            self.reached["fault while open" if self.open_until is not None else "fault"] += 1
+        else:
+            due = self.open_until is not None and now.monotonic >= self.open_until
+            promise(due, "the door locked without need")
+            self.reached["locked in time"] += 1
+        self.open_until = None
+
+    # --- enrolment --------------------------------------------------------------------------------
+
+    def _not_enrolled(
+        self, event: EnrolmentFailed, change: object, happened: Input, now: Now
+    ) -> None:
+        asked = isinstance(happened, EnrolButtonHeld | EnrolCommanded)
+        self.reached[f"not enrolled: {event.reason}"] += 1
+        match event.reason:
+            case EnrolmentFailure.UNAUTHORISED:
+                promise(asked and not self.authority(happened, now), "an authority turned away")
+                if isinstance(happened, EnrolCommanded) and self.codes:
+                    promise(change == SpendCodes(), "a second guess")
+                    self.spent.update(self.codes)
+                return
+            case EnrolmentFailure.BUSY:
+                promise(asked and self.enrolling is not None, "a door that is busy with nobody")
+                return
+            case EnrolmentFailure.FAULT if asked:
+                promise(self.blocked, "a fault that is none")
+                return
+            case EnrolmentFailure.FAULT:
+                promise(self.blocked and isinstance(happened, Faulted), "a fault that is none")
+            case EnrolmentFailure.CANCELLED:
+                promise(isinstance(happened, EnrolCancelled), "an enrolment cancelled by nobody")
+            case _:
+                over = self.enrolling is not None and now.monotonic >= self.enrolling.until
+                promise(over, "an enrolment that ends too soon")
+        ended = self.enrolling is not None and self.enrolling.subject == event.subject
+        promise(ended, "an enrolment ended that was not under way")
+        self.enrolling = None
+
+    def _enrolled(self, event: Enrolled, change: object, now: Now) -> None:
+        under_way = self.enrolling
+        promise(under_way is not None, "an enrolment that nobody began")
+        promise(isinstance(change, Enrol), "an enrolment that the store is not told of")
+        if under_way is None or not isinstance(change, Enrol):
+            return
+        promise(not self.blocked, "an enrolment in spite of a fault")
+        promise(now.monotonic < under_way.until, "an enrolment past its time")
+        terms, subject = under_way.terms, change.subject
+        as_agreed = Subject(
+            under_way.subject, terms.household, terms.administrator, validity=terms.validity
+        )
+        promise(subject == as_agreed and change.label == terms.label, "other terms than agreed")
+        consent = (change.consent.authorised_by, change.consent.notice, change.consent.at)
+        agreed = (under_way.authorised_by, self.rules.enrolment.notice, now.wall)
+        promise(consent == agreed, "a consent that nobody gave")
+        told = (event.subject, event.authority, event.references)
+        frames = self.rules.enrolment.frames
+        promise(told == (under_way.subject, under_way.kind, frames), "another enrolment told")
+        taken = [self._frames[id(reference)] for reference in change.references]
+        promise(len(taken) == frames, "too few references")
+        promise(len({id(reference) for reference in change.references}) == frames, "one frame twice")
+        promise(all(at >= under_way.since - 1 for _, _, at in taken), "a frame from before")
+        faces = [person.face for _, person, _ in taken]
+        alike = all(float(one @ other) >= ALIKE for one in faces for other in faces)
+        promise(alike, "references of two people")
+        self.enrolling = None
+        self.reached[f"enrolled by {event.authority}"] += 1
+
+    def person_of(self, reference: Embedding) -> Person:
+        """Whom a reference really shows."""
+        return self._frames[id(reference)][1]
+
+    def _private(self, event: Event) -> None:
+        for part in fields(event):
+            value = getattr(event, part.name)
+            plain = value is None or isinstance(value, str | int | StrEnum)
+            finite = isinstance(value, float) and math.isfinite(value)
+            promise(plain or finite, "an event with more than words and numbers")
+        promise(not any(label in repr(event) for label in self.labels), "an event with a name")

@@ -1,0 +1,688 @@
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+from agent.core.controller import LINGER, Controller, Rules
+from agent.core.decision import Recognition
+from agent.core.enrolment import Enrolment
+from agent.core.events import (
+    Acknowledged,
+    Announce,
+    Append,
+    Denied,
+    Drop,
+    Effect,
+    Energise,
+    Enrol,
+    EnrolButtonHeld,
+    EnrolCancelled,
+    EnrolCommanded,
+    Enrolled,
+    EnrolmentFailed,
+    EnrolmentFailure,
+    EnrolmentStarted,
+    Event,
+    FaultCleared,
+    Faulted,
+    FaultRaised,
+    Granted,
+    Indication,
+    Input,
+    LockedOut,
+    MoveCursor,
+    Observed,
+    Part,
+    Recovered,
+    SendBacklog,
+    Show,
+    SpendCodes,
+    StoreLoaded,
+    Tick,
+)
+from agent.core.policy import Lockout
+from agent.core.types import (
+    AuthorityKind,
+    EnrolmentCode,
+    Grant,
+    LockState,
+    Method,
+    Now,
+    Probe,
+    QualityIssue,
+    Reason,
+    Span,
+    Subject,
+    SubjectId,
+    Terms,
+    Validity,
+)
+from tests.core.people import CALIBRATION, Person, look_alike, now_at, seen, somebody, store_of
+
+ADA, BEN, NINA = somebody("ada"), somebody("ben"), somebody("nina")
+STRANGER = somebody("stranger")
+NEWCOMER = SubjectId("newcomer")
+AGE = 0.1
+"""Seconds from a frame to the decision on it."""
+FRAME = 0.3
+"""Seconds from frame to frame."""
+RULES = Rules(
+    Recognition(min_frames=3, max_frames=5, patience=1.0, cooldown=8.0, retry_after=2.0),
+    Lockout(refusals=2, within=60.0, seconds=30.0),
+    Enrolment(frames=3, seconds=20.0),
+    release_seconds=5.0,
+)
+BLOCKING = [part for part in Part if part is not Part.BROKER]
+
+
+@dataclass
+class Site:
+    """A controller, and the time at its door."""
+
+    store: StoreLoaded
+    rules: Rules = RULES
+    at: float = 100.0
+    trusted: bool = True
+    seeds: int = 0
+    controller: Controller = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.controller = Controller(self.rules, CALIBRATION)
+        self.give(self.store)
+
+    @property
+    def now(self) -> Now:
+        return now_at(self.at, trusted=self.trusted)
+
+    def give(self, happened: Input, after: float = 0.0) -> list[Effect]:
+        self.at += after
+        return self.controller.handle(happened, self.now)
+
+    def see(self, nearest: Probe | QualityIssue | None, faces: int = 1) -> list[Effect]:
+        return self.give(Observed(self.at + FRAME - AGE, faces, nearest), after=FRAME)
+
+    def stand(self, *people: Person, faces: int = 1) -> list[Effect]:
+        """Show a new frame of each in turn; give all that the door did."""
+        effects = []
+        for person in people:
+            self.seeds += 1
+            effects += self.see(person.probe(self.seeds), faces)
+        return effects
+
+    def wait(self, seconds: float) -> list[Effect]:
+        return self.give(Tick(), after=seconds)
+
+
+def site(*people: Person, **changes: object) -> Site:
+    return Site(store_of(people or (ADA, BEN)), **changes)  # type: ignore[arg-type]
+
+
+def events(effects: Iterable[Effect]) -> list[Event]:
+    return [effect.event for effect in effects if isinstance(effect, Append)]
+
+
+def shown(effects: Iterable[Effect]) -> list[Indication]:
+    return [effect.indication for effect in effects if isinstance(effect, Show)]
+
+
+def opened(effects: Iterable[Effect]) -> list[SubjectId]:
+    return [effect.grant.subject for effect in effects if isinstance(effect, Energise)]
+
+
+def denials(effects: Iterable[Effect]) -> list[tuple[Reason, SubjectId | None]]:
+    return [(e.reason, e.subject) for e in events(effects) if isinstance(e, Denied)]
+
+
+LOCKED = [Drop(), Announce(LockState.LOCKED)]
+
+# --- a resident -----------------------------------------------------------------------------------
+
+
+def test_a_resident_who_looks_up_is_recorded_and_then_let_in() -> None:
+    door = site()
+
+    looking = door.stand(ADA, ADA)
+    effects = door.stand(ADA)
+
+    assert looking == [Show(Indication.LOOKING)]
+    record, energise, announce, show = effects
+    assert isinstance(record, Append)
+    assert isinstance(record.event, Granted)
+    assert isinstance(energise, Energise)
+    granted = record.event
+    assert energise == Energise(Grant(ADA.id, Method.FACE, granted.score, door.at), 5.0)
+    assert (announce, show) == (Announce(LockState.UNLOCKED), Show(Indication.GRANTED))
+    assert (granted.subject, granted.frames, granted.faces) == (ADA.id, 3, 1)
+    assert granted.score > granted.threshold == 0.5
+    assert granted.margin is not None
+    assert granted.latency_ms == pytest.approx(AGE * 1000)
+    assert door.controller.lock_state is LockState.UNLOCKED
+
+
+def test_the_event_tells_how_many_faces_were_in_view() -> None:
+    [granted] = events(site().stand(ADA, ADA, ADA, faces=4))
+
+    assert isinstance(granted, Granted)
+    assert granted.faces == 4
+
+
+def test_the_door_is_locked_when_the_pulse_is_over() -> None:
+    door = site()
+    door.stand(*[ADA] * 3)
+
+    assert door.controller.wake_at == door.at + 5.0
+    assert door.wait(4.99) == []
+    assert door.wait(0.01) == [*LOCKED, Show(Indication.IDLE)]
+    assert door.controller.wake_at == float("inf")
+
+
+def test_the_second_resident_does_not_keep_the_door_open() -> None:
+    door = site()
+    door.stand(*[ADA] * 3)
+    locks_at = door.controller.wake_at
+
+    again = door.stand(*[BEN] * 3)
+
+    assert [type(event) for event in events(again)] == [Granted]
+    assert opened(again) == []
+    assert door.controller.wake_at == locks_at
+    assert door.give(Tick(), after=locks_at - door.at)[:2] == LOCKED
+
+
+def test_the_second_resident_whose_door_locked_at_once_is_let_in_again() -> None:
+    door = site()
+    door.stand(*[ADA] * 3)
+    door.wait(5.0 - 4 * FRAME)
+    assert [type(event) for event in events(door.stand(*[BEN] * 3))] == [Granted]
+
+    effects = door.stand(*[BEN] * 3)
+
+    assert effects[:2] == LOCKED
+    assert opened(effects) == [BEN.id]
+
+
+def test_a_resident_who_stays_is_let_in_again_after_the_cooldown_only() -> None:
+    door = site()
+    [first] = opened(door.stand(*[ADA] * 3))
+    since = door.at
+
+    while not (effects := [e for e in door.stand(ADA) if isinstance(e, Energise | Append)]):
+        assert door.at - since < 10.0
+
+    assert opened(effects) == [first]
+    assert door.at - since >= 8.0
+    assert door.at - since < 8.0 + 2 * FRAME
+
+
+def test_a_resident_who_left_and_came_back_shows_enough_frames_again() -> None:
+    door = site()
+    door.stand(ADA, ADA)
+    door.wait(1.0)
+
+    assert opened(door.stand(ADA, ADA)) == []
+    assert opened(door.stand(ADA)) == [ADA.id]
+
+
+def test_a_resident_in_the_cooldown_who_makes_room_for_a_stranger_opens_nothing() -> None:
+    door = site()
+    door.stand(*[ADA] * 3)
+    granted_at = door.at
+    while door.at + FRAME < granted_at + 8.0:
+        assert opened(door.stand(ADA)) == []
+
+    assert opened(door.stand(STRANGER, STRANGER)) == []
+
+
+def test_two_frames_of_a_resident_do_not_open() -> None:
+    door = site()
+
+    assert opened(door.stand(ADA, ADA, STRANGER, STRANGER, STRANGER)) == []
+
+
+def test_one_frame_delivered_many_times_does_not_open() -> None:
+    door, probe = site(), ADA.probe(1)
+
+    effects = [e for _ in range(9) for e in door.give(seen(probe, 100.0), after=0.01)]
+
+    assert effects == [Show(Indication.LOOKING)]
+
+
+@pytest.mark.parametrize("age", [0.51, 60.0, -0.01, float("nan"), float("inf")])
+def test_a_stale_frame_or_one_from_the_future_does_nothing(age: float) -> None:
+    door = site()
+
+    for number in range(9):
+        assert door.give(seen(ADA.probe(number), door.at + FRAME - age), after=FRAME) == []
+
+
+def test_a_clock_that_was_set_back_lets_nobody_in() -> None:
+    door = site()
+    door.stand(ADA, ADA)
+    door.at -= 50.0
+
+    assert opened(door.stand(*[ADA] * 5)) == []
+
+
+@pytest.mark.parametrize("at", [1e12, 1e300, float("inf"), float("nan")])
+def test_a_clock_that_makes_no_sense_lets_nobody_in_for_longer(at: float) -> None:
+    door = site()
+    door.stand(*[ADA] * 3)
+
+    assert door.controller.handle(Tick(), now_at(at))[:2] == LOCKED
+    for number in range(9):
+        effects = door.controller.handle(seen(ADA.probe(number), at), now_at(at))
+        assert opened(effects) == []
+
+
+def test_a_poor_frame_gives_a_hint_and_no_evidence() -> None:
+    door = site()
+
+    effects = [e for _ in range(9) for e in door.see(QualityIssue.TOO_FAR)]
+
+    assert effects == [Show(Indication.COME_CLOSER)]
+
+
+def test_hints_do_not_hide_that_the_door_is_open() -> None:
+    door = site()
+    door.stand(*[ADA] * 3)
+
+    assert door.see(QualityIssue.TOO_FAR) == []
+    assert door.stand(BEN) == []
+
+
+# --- a refusal ------------------------------------------------------------------------------------
+
+
+def test_a_stranger_is_refused_without_a_name() -> None:
+    door = site()
+
+    effects = door.stand(*[STRANGER] * 5)
+
+    assert shown(effects) == [Indication.LOOKING, Indication.REFUSED]
+    assert events(effects) == [Denied(Reason.NO_MATCH, None, frames=5, faces=1)]
+    assert door.controller.lock_state is LockState.LOCKED
+
+
+def test_after_a_refusal_faces_are_judged_anew_when_the_time_is_over() -> None:
+    door = site()
+    door.stand(*[STRANGER] * 5)
+    refused_at = door.at
+
+    while Indication.LOOKING not in shown(door.stand(ADA)):
+        assert door.at - refused_at < 2.0
+    assert door.at - refused_at >= 2.0
+    assert opened(door.stand(ADA)) == []
+    assert opened(door.stand(ADA)) == [ADA.id]
+
+
+@pytest.mark.parametrize(
+    ("subject", "reason"),
+    [
+        (Subject(ADA.id, revoked=True), Reason.REVOKED),
+        (Subject(ADA.id, validity=Validity(not_before=2e6)), Reason.NOT_YET_VALID),
+        (Subject(ADA.id, validity=Validity(not_after=1.0)), Reason.EXPIRED),
+        (Subject(ADA.id, validity=Validity(schedule=(Span(0, 1),))), Reason.OUTSIDE_SCHEDULE),
+    ],
+)
+def test_a_resident_who_may_not_enter_now_is_told_apart_from_a_stranger(
+    subject: Subject, reason: Reason
+) -> None:
+    door = Site(store_of((ADA, BEN), (subject,)))
+
+    effects = door.stand(*[ADA] * 3)
+
+    assert denials(effects) == [(reason, ADA.id)]
+    assert opened(effects) == []
+    assert shown(effects)[-1] is Indication.REFUSED
+
+
+def test_a_resident_with_bounds_waits_for_the_clock_to_be_set() -> None:
+    bounded = Subject(ADA.id, validity=Validity(not_after=2e6))
+    door = Site(store_of((ADA, BEN), (bounded,)), trusted=False)
+
+    assert denials(door.stand(*[ADA] * 3)) == [(Reason.CLOCK_NOT_SET, ADA.id)]
+    door.trusted = True
+    door.wait(2.0)
+    assert opened(door.stand(*[ADA] * 3)) == [ADA.id]
+
+
+def test_a_template_without_its_subject_opens_nothing_and_names_nobody() -> None:
+    loaded = store_of((ADA, BEN))
+    door = Site(StoreLoaded(loaded.gallery, {BEN.id: Subject(BEN.id)}, ()))
+
+    assert denials(door.stand(*[ADA] * 3)) == [(Reason.NO_MATCH, None)]
+
+
+def test_before_the_store_is_loaded_nobody_enters() -> None:
+    door = site()
+    door.controller = Controller(RULES, CALIBRATION)
+
+    effects = door.stand(*[ADA] * 5)
+
+    assert denials(effects) == [(Reason.NO_MATCH, None)]
+    assert opened(effects) == []
+
+
+def test_a_revocation_holds_from_the_next_frame_on() -> None:
+    door = site()
+    door.stand(ADA, ADA)
+
+    door.give(store_of((ADA, BEN), (Subject(ADA.id, revoked=True),)))
+
+    assert denials(door.stand(ADA)) == [(Reason.REVOKED, ADA.id)]
+
+
+def test_a_poisoned_template_lets_nobody_in_and_keeps_nobody_out() -> None:
+    store = store_of((ADA, BEN))
+    store.gallery.matrix[0] = np.nan
+    door = Site(store)
+
+    assert opened(door.stand(*[BEN] * 3)) == [BEN.id]
+    door.wait(9.0)
+    assert denials(door.stand(*[ADA] * 5)) == [(Reason.NO_MATCH, None)]
+
+
+def test_too_many_refusals_stop_the_door_from_looking() -> None:
+    door = site()
+    assert events(door.stand(*[STRANGER] * 5))[1:] == []
+    door.wait(2.0)
+
+    effects = door.stand(*[STRANGER] * 5)
+
+    assert events(effects)[1:] == [LockedOut(refusals=2, seconds=30.0)]
+    started = door.at
+    assert door.stand(ADA) == [Show(Indication.WAIT)]
+    assert opened(door.stand(*[ADA] * 9)) == []
+    door.wait(started + 30.0 - FRAME - door.at)
+    assert opened(door.stand(*[ADA] * 3)) == [ADA.id]
+
+
+def test_a_resident_let_in_ends_the_row_of_refusals() -> None:
+    door = site()
+    door.stand(*[STRANGER] * 5)
+    door.wait(2.0)
+    door.stand(*[ADA] * 3)
+    door.wait(5.0)
+
+    effects = door.stand(*[STRANGER] * 5)
+
+    assert [type(event) for event in events(effects)] == [Denied]
+
+
+# --- faults ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("part", BLOCKING)
+def test_a_fault_locks_the_door_before_anything_is_written(part: Part) -> None:
+    door = site()
+    door.stand(*[ADA] * 3)
+
+    effects = door.give(Faulted(part, "broken"))
+
+    assert effects == [
+        *LOCKED,
+        Show(Indication.FAULT),
+        Append(FaultRaised(part, "broken")),
+    ]
+    assert door.controller.lock_state is LockState.LOCKED
+
+
+@pytest.mark.parametrize("part", BLOCKING)
+def test_nobody_enters_while_a_part_is_at_fault(part: Part) -> None:
+    door = site()
+    door.give(Faulted(part, "broken"))
+
+    assert door.stand(*[ADA] * 9) == []
+    assert door.give(Recovered(part)) == [Append(FaultCleared(part))]
+    assert opened(door.stand(*[ADA] * 3)) == [ADA.id]
+
+
+def test_frames_from_before_a_fault_are_no_evidence_after_it() -> None:
+    door = site()
+    door.stand(ADA, ADA)
+    door.give(Faulted(Part.STORE, "full"))
+    door.give(Recovered(Part.STORE))
+
+    assert opened(door.stand(ADA, ADA)) == []
+    assert opened(door.stand(ADA)) == [ADA.id]
+
+
+def test_the_door_denies_until_every_part_has_recovered() -> None:
+    door = site()
+    door.give(Faulted(Part.STORE, "full"))
+    door.give(Faulted(Part.CAMERA, "gone"))
+    door.give(Recovered(Part.STORE))
+
+    assert opened(door.stand(*[ADA] * 5)) == []
+
+
+def test_a_fault_is_raised_and_cleared_once() -> None:
+    door = site()
+
+    assert events(door.give(Faulted(Part.CAMERA, "gone"))) == [FaultRaised(Part.CAMERA, "gone")]
+    assert door.give(Faulted(Part.CAMERA, "still gone")) == []
+    assert events(door.give(Recovered(Part.CAMERA))) == [FaultCleared(Part.CAMERA)]
+    assert door.give(Recovered(Part.CAMERA)) == []
+
+
+def test_without_the_broker_the_door_opens_and_events_wait() -> None:
+    door = site()
+
+    assert door.give(Faulted(Part.BROKER, "away")) == [
+        Append(FaultRaised(Part.BROKER, "away")),
+    ]
+    assert opened(door.stand(*[ADA] * 3)) == [ADA.id]
+    assert door.give(Recovered(Part.BROKER)) == [
+        Append(FaultCleared(Part.BROKER)),
+        SendBacklog(),
+    ]
+
+
+def test_every_connect_sends_the_backlog() -> None:
+    assert site().give(Recovered(Part.BROKER)) == [SendBacklog()]
+
+
+def test_an_acknowledgement_moves_the_cursor() -> None:
+    assert site().give(Acknowledged(7)) == [MoveCursor(7)]
+
+
+# --- enrolment ------------------------------------------------------------------------------------
+
+
+def code(digits: str = "123456", issued_at: float = 100.0) -> EnrolmentCode:
+    return EnrolmentCode(digits, issued_at, "root", Terms("Nina"))
+
+
+def site_with_code(*people: Person) -> Site:
+    return Site(store_of(people or (ADA, BEN), codes=(code(),)))
+
+
+def test_an_enrolee_with_a_code_is_enrolled_at_the_door() -> None:
+    door = site_with_code()
+
+    assert door.give(EnrolCommanded(NEWCOMER, "123456")) == [
+        Append(EnrolmentStarted(NEWCOMER, AuthorityKind.CODE), SpendCodes()),
+        Show(Indication.ENROLLING),
+    ]
+    assert door.controller.wake_at == door.at + 20.0
+    effects = door.stand(*[NINA] * 5)
+
+    assert shown(effects) == [Indication.FRAME_TAKEN] * 2 + [Indication.ENROLLED]
+    [append] = [effect for effect in effects if isinstance(effect, Append)]
+    assert append.event == Enrolled(NEWCOMER, AuthorityKind.CODE, references=3, collision=None)
+    assert isinstance(append.change, Enrol)
+    assert append.change.label == "Nina"
+
+
+def test_an_administrator_let_in_may_enrol_by_the_button() -> None:
+    door = Site(store_of((ADA, BEN), (Subject(ADA.id, administrator=True),)))
+    door.stand(*[ADA] * 3)
+
+    effects = door.give(EnrolButtonHeld(NEWCOMER), after=6.0)
+
+    assert events(effects) == [EnrolmentStarted(NEWCOMER, AuthorityKind.ADMINISTRATOR)]
+
+
+def test_a_resident_let_in_may_not_enrol() -> None:
+    door = site()
+    door.stand(*[ADA] * 3)
+
+    effects = door.give(EnrolButtonHeld(NEWCOMER), after=6.0)
+
+    assert events(effects) == [EnrolmentFailed(NEWCOMER, EnrolmentFailure.UNAUTHORISED)]
+
+
+def test_an_administrator_revoked_after_the_visit_authorises_nothing() -> None:
+    administrator = Subject(ADA.id, administrator=True)
+    door = Site(store_of((ADA, BEN), (administrator,)))
+    door.stand(*[ADA] * 3)
+    door.give(store_of((ADA, BEN), (replace(administrator, revoked=True),)))
+
+    effects = door.give(EnrolButtonHeld(NEWCOMER), after=6.0)
+
+    assert events(effects) == [EnrolmentFailed(NEWCOMER, EnrolmentFailure.UNAUTHORISED)]
+
+
+def test_nobody_enters_by_face_while_somebody_is_being_enrolled() -> None:
+    door = site_with_code()
+    door.stand(ADA, ADA)
+    door.give(EnrolButtonHeld(NEWCOMER))
+
+    assert opened(door.stand(ADA, ADA)) == []
+    door.give(EnrolCancelled())
+    assert opened(door.stand(ADA, ADA)) == []
+    assert opened(door.stand(ADA)) == [ADA.id]
+
+
+def test_a_resemblance_to_somebody_enrolled_is_recorded() -> None:
+    door = site_with_code()
+    door.give(EnrolButtonHeld(NEWCOMER))
+
+    [enrolled] = events(door.stand(*[look_alike(BEN, "double", 0.9)] * 5))
+
+    assert isinstance(enrolled, Enrolled)
+    assert enrolled.collision == BEN.id
+
+
+def test_the_first_enrolee_of_a_door_resembles_nobody() -> None:
+    door = Site(store_of((), codes=(code(),)))
+    door.give(EnrolButtonHeld(NEWCOMER))
+
+    [enrolled] = events(door.stand(*[NINA] * 5))
+
+    assert isinstance(enrolled, Enrolled)
+    assert enrolled.collision is None
+
+
+def test_a_poor_frame_of_an_enrolee_gives_a_hint() -> None:
+    door = site_with_code()
+    door.give(EnrolButtonHeld(NEWCOMER))
+
+    assert door.see(QualityIssue.TOO_DARK) == [Show(Indication.MORE_LIGHT)]
+
+
+def test_an_enrolment_can_be_cancelled() -> None:
+    door = site_with_code()
+    door.give(EnrolButtonHeld(NEWCOMER))
+
+    assert door.give(EnrolCancelled()) == [
+        Show(Indication.NOT_ENROLLED),
+        Append(EnrolmentFailed(NEWCOMER, EnrolmentFailure.CANCELLED)),
+    ]
+    assert door.give(EnrolCancelled()) == []
+
+
+def test_an_enrolment_runs_out_of_time_at_the_next_tick() -> None:
+    door = site_with_code()
+    door.give(EnrolButtonHeld(NEWCOMER))
+
+    assert door.wait(19.9) == []
+    assert events(door.wait(0.1)) == [EnrolmentFailed(NEWCOMER, EnrolmentFailure.NO_FACE)]
+
+
+def test_a_fault_ends_an_enrolment_and_its_sign_stays() -> None:
+    door = site_with_code()
+    door.give(EnrolButtonHeld(NEWCOMER))
+
+    assert door.give(Faulted(Part.STORE, "full")) == [
+        *LOCKED,
+        Show(Indication.FAULT),
+        Append(EnrolmentFailed(NEWCOMER, EnrolmentFailure.FAULT)),
+        Append(FaultRaised(Part.STORE, "full")),
+    ]
+
+
+@pytest.mark.parametrize("wanted", [EnrolButtonHeld(NEWCOMER), EnrolCommanded(NEWCOMER, "123456")])
+def test_nobody_is_enrolled_while_a_part_is_at_fault(wanted: Input) -> None:
+    door = site_with_code()
+    door.give(Faulted(Part.CAMERA, "gone"))
+
+    assert events(door.give(wanted)) == [EnrolmentFailed(NEWCOMER, EnrolmentFailure.FAULT)]
+
+
+def test_the_door_still_locks_in_time_while_somebody_is_being_enrolled() -> None:
+    door = Site(store_of((ADA, BEN), codes=(code(),)))
+    door.stand(*[ADA] * 3)
+    locks_at = door.controller.wake_at
+    door.give(EnrolButtonHeld(NEWCOMER))
+
+    assert door.controller.wake_at == locks_at
+    assert door.wait(locks_at - door.at) == LOCKED
+
+
+# --- what the door shows --------------------------------------------------------------------------
+
+
+def test_what_is_shown_already_is_not_shown_again() -> None:
+    door = site()
+
+    assert shown(door.stand(STRANGER, STRANGER, STRANGER)) == [Indication.LOOKING]
+
+
+def test_what_nothing_renews_goes_out() -> None:
+    door = site()
+    door.stand(ADA)
+
+    assert door.wait(LINGER) == []
+    assert door.wait(0.01) == [Show(Indication.IDLE)]
+    assert door.wait(60.0) == []
+
+
+def test_what_is_renewed_stays_on() -> None:
+    door = site()
+    door.see(QualityIssue.TOO_FAR)
+
+    assert [e for _ in range(20) for e in door.see(QualityIssue.TOO_FAR)] == []
+
+
+def test_the_sign_of_a_fault_stays_on_until_the_fault_is_gone() -> None:
+    door = site()
+    door.give(Faulted(Part.CAMERA, "gone"))
+
+    assert door.wait(60.0) == []
+    door.give(Recovered(Part.CAMERA))
+    assert door.wait(0.1) == [Show(Indication.IDLE)]
+
+
+def test_the_sign_of_a_fault_comes_back_after_a_button_was_answered() -> None:
+    door = site()
+    door.give(Faulted(Part.CAMERA, "gone"))
+    assert shown(door.give(EnrolButtonHeld(NEWCOMER))) == [Indication.NOT_ENROLLED]
+
+    assert door.wait(LINGER) == []
+    assert door.wait(0.01) == [Show(Indication.FAULT)]
+    assert door.wait(60.0) == []
+
+
+def test_the_sign_that_an_enrolment_is_under_way_stays_on() -> None:
+    door = site_with_code()
+    door.give(EnrolButtonHeld(NEWCOMER))
+
+    assert door.wait(10.0) == []
+
+
+def test_the_threshold_in_force_can_be_told() -> None:
+    door = site()
+
+    assert (door.controller.threshold.cosine, door.controller.threshold.met) == (0.5, True)

@@ -1,0 +1,465 @@
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given, strategies as st
+
+from agent.core.enrolment import HINTS, Enroller, Enrolment
+from agent.core.events import (
+    Append,
+    Effect,
+    Enrol,
+    Enrolled,
+    EnrolmentFailed,
+    EnrolmentFailure,
+    EnrolmentStarted,
+    Indication,
+    Show,
+    SpendCodes,
+)
+from agent.core.types import (
+    AuthorityKind,
+    Consent,
+    EnrolmentCode,
+    Float32,
+    Probe,
+    QualityIssue,
+    Subject,
+    SubjectId,
+    Terms,
+    Validity,
+)
+from tests.core.people import Person, now_at, somebody
+
+NAN = float("nan")
+RULES = Enrolment(frames=3, seconds=20.0, spacing=0.4, authority_seconds=60.0, notice="2026-11")
+NEWCOMER, NINA, STRANGER = SubjectId("newcomer"), somebody("nina"), somebody("stranger")
+ADMIN = SubjectId("ada")
+TERMS = Terms("Nina, second floor", "upstairs", administrator=True, validity=Validity(1.0, 2.0))
+
+
+def code(digits: str = "123456", issued_at: float = 100.0, terms: Terms = TERMS) -> EnrolmentCode:
+    return EnrolmentCode(digits, issued_at, "root", terms)
+
+
+def enroller_with(*codes: EnrolmentCode, rules: Enrolment = RULES) -> Enroller:
+    enroller = Enroller(rules)
+    enroller.loaded(codes, {})
+    return enroller
+
+
+def enroller_of_administrator(at: float = 100.0) -> Enroller:
+    enroller = Enroller(RULES)
+    enroller.loaded((), {ADMIN: Subject(ADMIN, administrator=True)})
+    enroller.administrator_granted(ADMIN, at)
+    return enroller
+
+
+def press(enroller: Enroller, at: float = 100.0, *, faulty: bool = False) -> list[Effect]:
+    return enroller.button_held(NEWCOMER, now_at(at), faulty=faulty)
+
+
+def command(
+    enroller: Enroller, typed: str = "123456", at: float = 100.0, *, faulty: bool = False
+) -> list[Effect]:
+    return enroller.commanded(NEWCOMER, typed, now_at(at), faulty=faulty)
+
+
+@dataclass
+class Lookout:
+    """Stands in for the gallery: finds what it was told to find, and keeps what it was asked."""
+
+    found: SubjectId | None = None
+    asked: Float32 | None = None
+
+    def __call__(self, template: Float32) -> SubjectId | None:
+        self.asked = template
+        return self.found
+
+
+def show(
+    enroller: Enroller,
+    frames: Sequence[Probe | QualityIssue],
+    start: float = 100.0,
+    spacing: float = 0.5,
+    lookout: Lookout | None = None,
+) -> list[Effect]:
+    """Let the door see these frames; give everything it did."""
+    effects = []
+    for number, frame in enumerate(frames, start=1):
+        at = start + number * spacing
+        effects += enroller.observe(frame, at, now_at(at), lookout or Lookout())
+    return effects
+
+
+def started(kind: AuthorityKind) -> list[Effect]:
+    return [Append(EnrolmentStarted(NEWCOMER, kind), SpendCodes()), Show(Indication.ENROLLING)]
+
+
+def refused(reason: EnrolmentFailure) -> list[Effect]:
+    return [Show(Indication.NOT_ENROLLED), Append(EnrolmentFailed(NEWCOMER, reason))]
+
+
+BY_CODE = started(AuthorityKind.CODE)
+WRONG_CODE = EnrolmentFailed(NEWCOMER, EnrolmentFailure.UNAUTHORISED)
+
+
+# --- who may enrol --------------------------------------------------------------------------------
+
+
+def test_nobody_enrols_without_authority() -> None:
+    assert press(Enroller(RULES)) == refused(EnrolmentFailure.UNAUTHORISED)
+    assert command(Enroller(RULES)) == [Append(WRONG_CODE, None)]
+
+
+def test_a_live_code_authorises_the_button_and_the_command() -> None:
+    assert press(enroller_with(code())) == BY_CODE
+    assert command(enroller_with(code())) == BY_CODE
+
+
+@pytest.mark.parametrize(
+    ("issued_at", "works"),
+    [(40.0, True), (39.9, False), (100.0, True), (100.1, False), (NAN, False), (-1e9, False)],
+)
+def test_a_code_is_live_for_its_seconds_only(issued_at: float, works: bool) -> None:
+    begun = press(enroller_with(code(issued_at=issued_at)), at=100.0)
+    commanded = command(enroller_with(code(issued_at=issued_at)), at=100.0)
+
+    assert (begun == BY_CODE) is works
+    assert (commanded == BY_CODE) is works
+
+
+def test_an_administrators_visit_authorises_the_button_for_its_seconds() -> None:
+    by_administrator = started(AuthorityKind.ADMINISTRATOR)
+
+    assert press(enroller_of_administrator(at=40.0), at=100.0) == by_administrator
+    late = press(enroller_of_administrator(at=39.9), at=100.0)
+    assert late == refused(EnrolmentFailure.UNAUTHORISED)
+
+
+def test_an_administrators_visit_authorises_no_command() -> None:
+    assert command(enroller_of_administrator()) == [Append(WRONG_CODE, None)]
+
+
+def test_an_administrators_visit_authorises_one_enrolment_only() -> None:
+    enroller = enroller_of_administrator()
+    press(enroller)
+    enroller.abandon(EnrolmentFailure.CANCELLED)
+
+    assert press(enroller) == refused(EnrolmentFailure.UNAUTHORISED)
+
+
+@pytest.mark.parametrize(
+    "now_known",
+    [
+        {},
+        {ADMIN: Subject(ADMIN, administrator=True, revoked=True)},
+        {ADMIN: Subject(ADMIN, administrator=False)},
+    ],
+    ids=["erased", "revoked", "no administrator any more"],
+)
+def test_the_visit_of_one_who_is_no_administrator_any_more_authorises_nothing(
+    now_known: dict[SubjectId, Subject],
+) -> None:
+    enroller = enroller_of_administrator()
+
+    enroller.loaded((), now_known)
+
+    assert press(enroller) == refused(EnrolmentFailure.UNAUTHORISED)
+
+
+def test_an_administrators_visit_outlasts_a_store_that_says_nothing_against_it() -> None:
+    enroller = enroller_of_administrator()
+
+    enroller.loaded((), {ADMIN: Subject(ADMIN, administrator=True)})
+
+    assert press(enroller) == started(AuthorityKind.ADMINISTRATOR)
+
+
+def test_the_code_typed_is_the_one_whose_terms_hold() -> None:
+    other = code("654321", terms=Terms(label="somebody else"))
+    enroller = enroller_with(other, code())
+    command(enroller, "123456")
+
+    [_, change] = appended(show(enroller, NINA.probes(3)))
+
+    assert isinstance(change, Enrol)
+    assert change.label == TERMS.label
+
+
+def test_a_code_works_once() -> None:
+    enroller = enroller_with(code())
+    command(enroller)
+    enroller.abandon(EnrolmentFailure.CANCELLED)
+
+    assert command(enroller) == [Append(WRONG_CODE, None)]
+    assert press(enroller) == refused(EnrolmentFailure.UNAUTHORISED)
+
+
+def test_a_wrong_code_spends_the_right_one() -> None:
+    enroller = enroller_with(code())
+
+    assert command(enroller, "000000") == [Append(WRONG_CODE, SpendCodes())]
+    assert command(enroller, "123456") == [Append(WRONG_CODE, None)]
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "12345", "1234567", "\uff11\uff12\uff13\uff14\uff15\uff16", "123456\n", "\0"]
+)
+def test_only_the_exact_code_is_right(typed: str) -> None:
+    assert command(enroller_with(code()), typed) == [Append(WRONG_CODE, SpendCodes())]
+
+
+def test_a_stale_code_that_was_guessed_at_is_spent_too() -> None:
+    assert command(enroller_with(code(issued_at=1.0))) == [Append(WRONG_CODE, SpendCodes())]
+
+
+def test_a_spent_code_stays_spent_when_the_store_still_has_it() -> None:
+    used, guessed_at = enroller_with(code()), enroller_with(code())
+    command(used)
+    used.abandon(EnrolmentFailure.CANCELLED)
+    command(guessed_at, "000000")
+
+    for enroller in (used, guessed_at):
+        enroller.loaded((code(),), {})
+
+        assert press(enroller) == refused(EnrolmentFailure.UNAUTHORISED)
+        assert command(enroller) == [Append(WRONG_CODE, SpendCodes())]
+
+
+def test_a_code_given_out_after_another_was_spent_works() -> None:
+    enroller = enroller_with(code())
+    command(enroller, "000000")
+
+    enroller.loaded((code("222222", issued_at=100.5),), {})
+
+    assert command(enroller, "222222", at=101.0) == BY_CODE
+
+
+def test_nobody_begins_while_the_door_is_faulty_and_the_code_stays_good() -> None:
+    enroller = enroller_with(code())
+
+    assert press(enroller, faulty=True) == refused(EnrolmentFailure.FAULT)
+    assert command(enroller, faulty=True) == refused(EnrolmentFailure.FAULT)
+    assert command(enroller) == BY_CODE
+
+
+def test_nobody_begins_while_somebody_else_is_being_enrolled() -> None:
+    enroller = enroller_with(code())
+    press(enroller)
+    enroller.loaded((code("222222", issued_at=101.0),), {})
+    busy = [Append(EnrolmentFailed(NEWCOMER, EnrolmentFailure.BUSY))]
+
+    assert press(enroller, at=101.0) == busy
+    assert command(enroller, "222222", at=101.0) == busy
+    enroller.abandon(EnrolmentFailure.CANCELLED)
+    assert command(enroller, "222222", at=101.0) == BY_CODE
+
+
+# --- the frames -----------------------------------------------------------------------------------
+
+
+def appended(effects: list[Effect]) -> list[object]:
+    [append] = [effect for effect in effects if isinstance(effect, Append)]
+    return [append.event, append.change]
+
+
+def shown(effects: list[Effect]) -> list[Indication]:
+    return [effect.indication for effect in effects if isinstance(effect, Show)]
+
+
+def test_an_enrolee_who_looks_around_is_enrolled_on_the_codes_terms() -> None:
+    enroller, lookout, frames = enroller_with(code()), Lookout(), NINA.probes(3)
+    press(enroller)
+
+    effects = show(enroller, frames, lookout=lookout)
+
+    assert shown(effects) == [Indication.FRAME_TAKEN] * 2 + [Indication.ENROLLED]
+    event, change = appended(effects)
+    assert event == Enrolled(NEWCOMER, AuthorityKind.CODE, references=3, collision=None)
+    assert isinstance(change, Enrol)
+    assert change.subject == Subject(
+        NEWCOMER, TERMS.household, administrator=True, validity=TERMS.validity
+    )
+    assert change.label == TERMS.label
+    assert change.references == tuple(probe.embedding for probe in frames)
+    assert change.consent == Consent("root", "2026-11", at=now_at(0.0).wall)
+    assert enroller.deadline is None
+    assert lookout.asked is not None
+    assert float(lookout.asked @ NINA.face) > 0.9
+
+
+def test_an_administrators_enrolee_is_a_resident_without_conditions() -> None:
+    enroller = enroller_of_administrator()
+    press(enroller)
+
+    _, change = appended(show(enroller, NINA.probes(3)))
+
+    assert isinstance(change, Enrol)
+    assert (change.subject, change.label) == (Subject(NEWCOMER), "")
+    assert change.consent.authorised_by == ADMIN
+
+
+def test_a_resemblance_to_somebody_enrolled_is_told() -> None:
+    enroller = enroller_with(code())
+    press(enroller)
+
+    event, _ = appended(show(enroller, NINA.probes(3), lookout=Lookout(found=ADMIN)))
+
+    assert event == Enrolled(NEWCOMER, AuthorityKind.CODE, references=3, collision=ADMIN)
+
+
+def test_frames_too_close_in_time_are_not_taken() -> None:
+    enroller = enroller_with(code())
+    press(enroller)
+
+    effects = show(enroller, NINA.probes(8), spacing=0.1)
+
+    assert effects == [Show(Indication.FRAME_TAKEN)] * 2
+
+
+def test_a_frame_like_one_already_taken_asks_to_turn_a_little() -> None:
+    enroller = enroller_with(code())
+    press(enroller)
+    still = NINA.probe(1)
+
+    effects = show(enroller, [still, still, still])
+
+    assert shown(effects) == [Indication.FRAME_TAKEN] + [Indication.TURN_A_LITTLE] * 2
+
+
+def test_another_face_is_not_taken_in_between() -> None:
+    enroller, lookout = enroller_with(code()), Lookout()
+    press(enroller)
+    first, second, third = NINA.probes(3)
+    intruder = STRANGER.probe(1)
+
+    effects = show(enroller, [first, intruder, second, intruder, third], lookout=lookout)
+
+    _, change = appended(effects)
+    assert isinstance(change, Enrol)
+    assert change.references == (first.embedding, second.embedding, third.embedding)
+
+
+@given(st.lists(st.sampled_from([NINA, STRANGER]), max_size=12), st.integers(0, 10**6))
+def test_the_references_are_of_whoever_was_there_first(shown: list[Person], seed: int) -> None:
+    enroller = enroller_with(code())
+    press(enroller)
+    frames = [person.probe(seed + number) for number, person in enumerate(shown)]
+    owners = {id(f.embedding): person for f, person in zip(frames, shown, strict=True)}
+
+    effects = show(enroller, frames)
+
+    changes = [e.change for e in effects if isinstance(e, Append) and isinstance(e.change, Enrol)]
+    assert bool(changes) == any(shown.count(person) >= 3 and shown[0] is person for person in shown)
+    for change in changes:
+        assert {owners[id(reference)] for reference in change.references} == {shown[0]}
+
+
+@pytest.mark.parametrize("issue", QualityIssue)
+def test_a_poor_frame_gets_its_hint_and_is_not_taken(issue: QualityIssue) -> None:
+    enroller = enroller_with(code())
+    press(enroller)
+
+    assert show(enroller, [issue]) == [Show(HINTS[issue])]
+    assert enroller.abandon(EnrolmentFailure.CANCELLED) == ended(EnrolmentFailure.CANCELLED, 0)
+
+
+def test_nothing_is_taken_where_nobody_is_being_enrolled() -> None:
+    assert show(Enroller(RULES), NINA.probes(3)) == []
+
+
+# --- the end --------------------------------------------------------------------------------------
+
+
+def ended(reason: EnrolmentFailure, frames: int, hint: QualityIssue | None = None) -> list[Effect]:
+    failed = EnrolmentFailed(NEWCOMER, reason, frames, hint)
+    return [Show(Indication.NOT_ENROLLED), Append(failed)]
+
+
+@pytest.mark.parametrize(
+    ("frames", "reason", "taken", "hint"),
+    [
+        ([], EnrolmentFailure.NO_FACE, 0, None),
+        (
+            [QualityIssue.BLURRED, QualityIssue.TOO_DARK, QualityIssue.TOO_DARK],
+            EnrolmentFailure.POOR_FRAMES,
+            0,
+            QualityIssue.TOO_DARK,
+        ),
+        (NINA.probes(2), EnrolmentFailure.POOR_FRAMES, 2, None),
+        ([NINA.probe(1), *STRANGER.probes(2)], EnrolmentFailure.NOT_ONE_PERSON, 1, None),
+        ([*NINA.probes(2), *STRANGER.probes(2)], EnrolmentFailure.POOR_FRAMES, 2, None),
+    ],
+)
+def test_an_enrolment_that_runs_out_of_time_says_what_was_missing(
+    frames: list[Probe | QualityIssue],
+    reason: EnrolmentFailure,
+    taken: int,
+    hint: QualityIssue | None,
+) -> None:
+    enroller = enroller_with(code())
+    press(enroller)
+    show(enroller, frames)
+
+    assert enroller.deadline == 120.0
+    assert enroller.tick(119.9) == []
+    assert enroller.tick(120.0) == ended(reason, taken, hint)
+    assert enroller.tick(121.0) == []
+
+
+def test_an_enrolment_that_is_abandoned_keeps_nothing() -> None:
+    enroller = enroller_with(code(), code("222222"))
+    press(enroller)
+    show(enroller, NINA.probes(2))
+
+    assert enroller.abandon(EnrolmentFailure.FAULT) == ended(EnrolmentFailure.FAULT, 2)
+    assert enroller.abandon(EnrolmentFailure.FAULT) == []
+    assert show(enroller, NINA.probes(3)) == []
+
+
+def test_the_next_enrolment_begins_with_no_frames_of_the_one_before() -> None:
+    enroller = enroller_with(code())
+    press(enroller)
+    show(enroller, STRANGER.probes(2))
+    enroller.abandon(EnrolmentFailure.CANCELLED)
+    enroller.loaded((code("222222", issued_at=110.0),), {})
+    command(enroller, "222222", at=110.0)
+    frames = NINA.probes(3)
+
+    _, change = appended(show(enroller, frames, start=110.0))
+
+    assert isinstance(change, Enrol)
+    assert change.references == tuple(probe.embedding for probe in frames)
+
+
+# --- the rules ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"frames": 2}, "frames"),
+        ({"frames": 21}, "frames"),
+        ({"seconds": 4.9}, "seconds"),
+        ({"seconds": 121.0}, "seconds"),
+        ({"seconds": NAN}, "seconds"),
+        ({"authority_seconds": 4.9}, "authority_seconds"),
+        ({"authority_seconds": 601.0}, "authority_seconds"),
+        ({"spacing": -0.1}, "spacing"),
+        ({"spacing": NAN}, "spacing"),
+        ({"hold_seconds": 0.4}, "hold_seconds"),
+        ({"hold_seconds": 10.1}, "hold_seconds"),
+        ({"max_similarity": 1.1}, "max_similarity"),
+        ({"min_consistency": -0.1}, "min_consistency"),
+        ({"collision": NAN}, "collision"),
+        ({"notice": " "}, "notice"),
+    ],
+)
+def test_a_rule_outside_its_bounds_is_refused(wrong: dict[str, float], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        replace(Enrolment(), **wrong)  # type: ignore[arg-type]
+
+
+def test_every_quality_issue_has_a_hint() -> None:
+    assert set(HINTS) == set(QualityIssue)

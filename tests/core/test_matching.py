@@ -1,0 +1,270 @@
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+from hypothesis.extra.numpy import arrays
+
+from agent.core.matching import (
+    Calibration,
+    OperatingPoint,
+    mean_template,
+    search,
+    threshold_for,
+)
+from agent.core.types import Float32, Gallery, SubjectId
+from tests.core.people import CALIBRATION, gallery, look_alike, somebody
+
+NAN, INFINITY = float("nan"), float("inf")
+SMALL = 8
+ADA, BEN, CLEO = somebody("ada"), somebody("ben"), somebody("cleo")
+
+
+# --- search ---------------------------------------------------------------------------------------
+
+
+def unit_vector(seed: int) -> Float32:
+    vector = np.random.default_rng(seed).normal(size=SMALL)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+@st.composite
+def galleries(draw: st.DrawFn, damage: st.SearchStrategy[float] | None = None) -> Gallery:
+    """Up to a dozen subjects in up to four households; some rows are damaged where asked for."""
+    seeds = draw(st.lists(st.integers(0, 2**32 - 1), max_size=12, unique=True))
+    households = draw(st.lists(st.integers(0, 3), min_size=len(seeds), max_size=len(seeds)))
+    matrix = np.array([unit_vector(seed) for seed in seeds], np.float32).reshape(-1, SMALL)
+    if damage is not None:
+        for row in range(len(seeds)):
+            if draw(st.booleans()):
+                matrix[row, draw(st.integers(0, SMALL - 1))] = draw(damage)
+    ids = tuple(SubjectId(str(seed)) for seed in seeds)
+    return Gallery(matrix, ids, np.array(households, np.intp), "m")
+
+
+DAMAGE = st.sampled_from([NAN, INFINITY, -INFINITY])
+
+
+def ranked(kept: Gallery, vector: Float32) -> list[tuple[float, int]]:
+    """Compare one by one: the reference that search must equal. Sound rows only, best first."""
+    scores = [
+        (sum(float(a) * float(b) for a, b in zip(row, vector, strict=True)), number)
+        for number, row in enumerate(kept.matrix)
+        if np.isfinite(row).all()
+    ]
+    return sorted(scores, reverse=True)
+
+
+@given(galleries(DAMAGE), st.integers(0, 2**32 - 1))
+def test_search_finds_what_comparing_one_by_one_finds(kept: Gallery, seed: int) -> None:
+    vector = unit_vector(seed)
+    ranking, reference = search(kept, vector), ranked(kept, vector)
+
+    if not reference:
+        assert ranking is None or not ranking.best.score >= -1.1
+        return
+    assert ranking is not None
+    score, row = reference[0]
+    assert ranking.best.score == pytest.approx(score, abs=1e-5)
+    assert ranking.best.row == row
+    assert ranking.best.subject == kept.subjects[row]
+    rivals = [(s, r) for s, r in reference if kept.households[r] != kept.households[row]]
+    if not rivals:
+        assert (ranking.rival, ranking.margin) == (None, None)
+        return
+    assert ranking.rival is not None
+    assert ranking.rival.row == rivals[0][1]
+    assert ranking.margin == pytest.approx(score - rivals[0][0], abs=1e-5)
+
+
+@given(galleries(DAMAGE), st.integers(0, 2**32 - 1))
+def test_a_damaged_row_is_never_the_best_nor_the_rival(kept: Gallery, seed: int) -> None:
+    ranking = search(kept, unit_vector(seed))
+
+    sound = {row for row, template in enumerate(kept.matrix) if np.isfinite(template).all()}
+    if ranking is not None and sound:
+        assert ranking.best.row in sound
+        assert ranking.rival is None or ranking.rival.row in sound
+
+
+@given(galleries())
+def test_a_probe_that_is_no_number_matches_nobody(kept: Gallery) -> None:
+    ranking = search(kept, np.full(SMALL, NAN, np.float32))
+
+    assert ranking is None or not ranking.best.score >= -1.0
+
+
+def test_a_gallery_of_nobody_ranks_nobody() -> None:
+    assert search(gallery({}), ADA.face) is None
+
+
+def test_the_margin_is_to_the_best_of_another_household() -> None:
+    sister = look_alike(ADA, "sister", 0.9)
+    neighbour = look_alike(ADA, "neighbour", 0.6)
+    templates = {person.id: person.face for person in (ADA, sister, neighbour)}
+    kept = gallery(templates, {ADA.id: "upstairs", sister.id: "upstairs"})
+
+    ranking = search(kept, ADA.face)
+
+    assert ranking is not None
+    assert ranking.best.subject == ADA.id
+    assert ranking.rival is not None
+    assert ranking.rival.subject == neighbour.id
+    assert ranking.margin == pytest.approx(0.4, abs=1e-5)
+
+
+def test_one_household_alone_has_no_rival() -> None:
+    kept = gallery({p.id: p.face for p in (ADA, BEN)}, {ADA.id: "one", BEN.id: "one"})
+
+    ranking = search(kept, ADA.face)
+
+    assert ranking is not None
+    assert (ranking.rival, ranking.margin) == (None, None)
+
+
+@pytest.mark.parametrize("damage", [NAN, INFINITY, -INFINITY])
+def test_a_damaged_row_hides_nobody(damage: float) -> None:
+    kept = gallery({p.id: p.face for p in (ADA, BEN, CLEO)})
+    kept.matrix[0] = damage
+
+    ranking = search(kept, BEN.face)
+
+    assert ranking is not None
+    assert ranking.best.subject == BEN.id
+    assert ranking.best.score == pytest.approx(1.0)
+
+
+def test_a_rival_whose_row_is_damaged_is_no_rival() -> None:
+    kept = gallery({ADA.id: ADA.face, BEN.id: BEN.face})
+    kept.matrix[1] = NAN
+
+    ranking = search(kept, ADA.face)
+
+    assert ranking is not None
+    assert (ranking.rival, ranking.margin) == (None, None)
+
+
+# --- templates ------------------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=20),
+    arrays(np.float32, SMALL, elements=st.floats(-1, 1, width=32)),
+)
+def test_a_mean_template_is_of_unit_norm_and_along_the_mean(
+    seeds: list[int], direction: Float32
+) -> None:
+    vectors = [unit_vector(seed) for seed in seeds]
+    template = mean_template(vectors)
+
+    assert template.dtype == np.float32
+    assert template.shape == (SMALL,)
+    assert float(np.linalg.norm(template)) == pytest.approx(1.0, abs=1e-6)
+    mean = np.mean(vectors, axis=0, dtype=np.float64)
+    along = float(template.astype(np.float64) @ direction) * float(np.linalg.norm(mean))
+    assert along == pytest.approx(float(mean @ direction), abs=1e-6)
+
+
+def test_a_mean_template_takes_any_iterable() -> None:
+    assert mean_template(iter([ADA.face])) == pytest.approx(ADA.face)
+
+
+def test_there_is_no_mean_of_no_vectors() -> None:
+    with pytest.raises(ValueError, match="no mean"):
+        mean_template([])
+
+
+def test_there_is_no_mean_of_vectors_that_cancel_out() -> None:
+    with pytest.raises(ValueError, match="cancel out"):
+        mean_template([ADA.face, -ADA.face])
+
+
+# --- calibration and threshold --------------------------------------------------------------------
+
+
+def points(*pairs: tuple[float, float]) -> tuple[OperatingPoint, ...]:
+    return tuple(OperatingPoint(threshold, fmr) for threshold, fmr in pairs)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        points(),
+        points((0.5, 1e-3), (0.5, 1e-4)),
+        points((0.5, 1e-3), (0.4, 1e-4)),
+        points((0.4, 1e-4), (0.5, 1e-3)),
+        points((1.1, 1e-3)),
+        points((-1.1, 1e-3)),
+        points((NAN, 1e-3)),
+        points((0.5, NAN)),
+        points((0.5, 0.0)),
+        points((0.5, -1e-3)),
+        points((0.5, 1.1)),
+        points((0.4, 1e-3), (NAN, 1e-4)),
+    ],
+)
+def test_a_calibration_that_makes_no_sense_is_refused(wrong: tuple[OperatingPoint, ...]) -> None:
+    with pytest.raises(ValueError, match="points need thresholds that rise"):
+        Calibration("m", provisional=False, points=wrong)
+
+
+@st.composite
+def calibrations(draw: st.DrawFn) -> Calibration:
+    count = draw(st.integers(1, 8))
+    thresholds = draw(st.lists(st.floats(-1, 1), min_size=count, max_size=count, unique=True))
+    rates = draw(st.lists(st.floats(1e-12, 1), min_size=count, max_size=count))
+    pairs = zip(sorted(thresholds), sorted(rates, reverse=True), strict=True)
+    return Calibration("m", provisional=False, points=points(*pairs))
+
+
+SIZES = st.integers(0, 100_000)
+TARGETS = st.floats(1e-9, 0.999)
+
+
+@given(calibrations(), SIZES, SIZES, TARGETS)
+def test_a_larger_gallery_never_has_a_lower_threshold(
+    calibration: Calibration, one: int, other: int, target: float
+) -> None:
+    small, large = sorted((one, other))
+
+    lower = threshold_for(calibration, small, target)
+    higher = threshold_for(calibration, large, target)
+    assert lower.cosine <= higher.cosine
+    assert lower.met or not higher.met
+
+
+@given(calibrations(), SIZES, TARGETS, TARGETS)
+def test_a_stricter_target_never_has_a_lower_threshold(
+    calibration: Calibration, size: int, one: float, other: float
+) -> None:
+    strict, lax = sorted((one, other))
+
+    assert (
+        threshold_for(calibration, size, strict).cosine
+        >= threshold_for(calibration, size, lax).cosine
+    )
+
+
+@given(calibrations(), SIZES, TARGETS)
+def test_the_threshold_in_force_is_the_lowest_that_meets_the_target(
+    calibration: Calibration, size: int, target: float
+) -> None:
+    in_force = threshold_for(calibration, size, target)
+    lower = [point for point in calibration.points if point.threshold < in_force.cosine]
+    alone = [1.0 - (1.0 - point.fmr) ** max(size, 1) for point in lower]
+
+    assert in_force.met == (in_force.fpir <= target)
+    assert all(fpir > target for fpir in alone)
+    if not in_force.met:
+        assert in_force.cosine == calibration.points[-1].threshold
+
+
+def test_the_share_of_strangers_admitted_grows_with_every_template() -> None:
+    one = Calibration("m", provisional=False, points=points((0.5, 0.1)))
+
+    assert threshold_for(one, 2, 1e-3).fpir == pytest.approx(0.19)
+    assert threshold_for(one, 0, 1e-3).fpir == pytest.approx(0.1)
+
+
+def test_the_synthetic_calibration_tightens_as_residents_come() -> None:
+    sizes = (0, 50, 51, 10_000)
+
+    assert [threshold_for(CALIBRATION, n, 1e-3).cosine for n in sizes] == [0.5, 0.5, 0.6, 0.6]

@@ -1,0 +1,229 @@
+"""A simulator of picamera2 and libcamera, as far as Doorward uses them.
+
+Not the real thing: its behaviour was read from picamera2 0.3.38's own source. A configuration is
+adjusted to what the camera can do, not refused; a name such as "BGR888" tells the order of colours
+within a word, so that memory has R, G, B; rows of YUV420 keep their padding and those of NV12 do
+not; `capture_request` waits for a picture unless one is ready that nobody has had, of which only
+the newest is kept; pictures stop coming while all buffers are held; a control that the camera does
+not have is an error; `cancel_all_and_flush` ends the waits; what is open cannot be opened twice.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+
+from agent.core.types import Pixels
+
+PADDING = 64
+"""Bytes that a row of YUV420 is rounded up to."""
+
+
+@dataclass(frozen=True)
+class Transform:
+    """libcamera.Transform."""
+
+    hflip: bool = False
+    vflip: bool = False
+
+
+@dataclass
+class SimulatedCamera:
+    """What stands in the world: one camera, a scene before it, and what is wrong with it.
+
+    scene: (H, W, 3) uint8 RGB, what an upright camera would give, scaled to the stream's size.
+    formats: what it can give, the first where another is asked for. flips: whether it can turn its
+    picture over. controls: what it has. present: whether it is plugged in. hung: whether it has
+    stopped giving pictures. error: what opening or configuring it ends in. clock: reads seconds for
+    the pictures' stamps; None leaves them unstamped. opened: how often it was opened. held:
+    requests that were not given back.
+    """
+
+    scene: Pixels
+    formats: tuple[str, ...] = ("BGR888",)
+    flips: bool = True
+    controls: tuple[str, ...] = ("FrameDurationLimits", "NoiseReductionMode")
+    present: bool = True
+    hung: bool = False
+    stuck: bool = False
+    error: Exception | None = None
+    clock: Callable[[], float] | None = time.monotonic
+    opened: int = 0
+    closed: int = 0
+    held: int = 0
+    durations: list[int] = field(default_factory=list)
+
+    def module(self) -> ModuleType:
+        """Give a module picamera2 whose Picamera2 opens this camera."""
+        camera = self
+
+        class Picamera2(SimulatedPicamera2):
+            def __init__(self, number: int = 0) -> None:
+                super().__init__(camera, number)
+
+            @staticmethod
+            def global_camera_info() -> list[dict[str, object]]:
+                return [{"Model": "simulated", "Num": 0}] if camera.present else []
+
+        module = ModuleType("picamera2")
+        module.__dict__["Picamera2"] = Picamera2
+        return module
+
+
+class SimulatedRequest:
+    """picamera2's CompletedRequest."""
+
+    def __init__(self, device: "SimulatedPicamera2", number: int, taken: float) -> None:
+        self._device = device
+        self._number = number
+        self._taken = taken
+        device.camera.held += 1
+
+    def make_array(self, name: str, /) -> Pixels:
+        assert name == "main"
+        return self._device.render()
+
+    def get_metadata(self) -> dict[str, object]:
+        clock = self._device.camera.clock
+        if clock is None:
+            return {}
+        age = time.monotonic() - self._taken
+        return {"SensorTimestamp": int((clock() - age) * 1e9)}
+
+    def release(self) -> None:
+        self._device.camera.held -= 1
+
+
+class SimulatedPicamera2:
+    """picamera2's Picamera2."""
+
+    def __init__(self, camera: SimulatedCamera, number: int) -> None:
+        if number != 0 or not camera.present:
+            raise RuntimeError(f"No camera number {number} found")
+        if camera.opened > camera.closed:
+            busy = RuntimeError("Failed to acquire camera: Device or resource busy")
+            raise RuntimeError("Camera __init__ sequence did not complete.") from busy
+        if camera.error is not None:
+            raise RuntimeError("Camera __init__ sequence did not complete.") from camera.error
+        self.camera = camera
+        self.camera.opened += 1
+        self.camera_controls = dict.fromkeys(camera.controls)
+        self._actual: dict[str, Any] = {}
+        self._began = 0.0
+        self._period = 1 / 30
+        self._given = -1
+        self._cancels = 0
+
+    def create_video_configuration(self, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - a dict of dicts, as it is
+        unknown = set(changes) - {"main", "transform", "buffer_count", "controls"}
+        assert not unknown, f"not simulated: {unknown}"
+        main = {"format": "XBGR8888", "size": (1280, 720)} | changes.get("main", {})
+        width, height = main["size"]
+        main["size"] = (width - width % 2, height - height % 2)
+        return (
+            {"transform": Transform(), "buffer_count": 6, "controls": {}} | changes | {"main": main}
+        )
+
+    def configure(self, configuration: Mapping[str, Any], /) -> None:
+        camera = self.camera
+        for name, value in configuration["controls"].items():
+            if name not in self.camera_controls:
+                raise RuntimeError(f"Control {name} is not advertised by libcamera")
+            if name == "FrameDurationLimits":
+                camera.durations = list(value)
+                self._period = value[0] / 1e6
+        main = dict(configuration["main"])
+        if main["format"] not in camera.formats:
+            main["format"] = camera.formats[0]
+        transform = configuration["transform"] if camera.flips else Transform()
+        self._actual = {**configuration, "main": main, "transform": transform}
+
+    def camera_configuration(self) -> dict[str, Any]:
+        return self._actual
+
+    def start(self) -> None:
+        assert self._actual, "Camera has not been configured"
+        self._began = time.monotonic()
+
+    def capture_request(self, *, wait: float) -> SimulatedRequest:
+        end = time.monotonic() + wait
+        cancels = self._cancels
+        while True:
+            newest = int((time.monotonic() - self._began) / self._period) - 1
+            stalled = self.camera.hung or self.camera.held >= self._actual["buffer_count"]
+            if newest > self._given and not stalled:
+                self._given = newest
+                taken = self._began + (newest + 1) * self._period
+                return SimulatedRequest(self, newest, taken)
+            if self._cancels != cancels:
+                raise CancelledError
+            if time.monotonic() >= end:
+                raise TimeoutError
+            time.sleep(0.001)
+
+    def cancel_all_and_flush(self) -> None:
+        self._cancels += 1
+
+    def close(self) -> None:
+        if self.camera.stuck:
+            raise RuntimeError("Failed to stop camera")
+        self.camera.closed += 1
+
+    def render(self) -> Pixels:
+        """Give the scene as this stream's format has it."""
+        main = self._actual["main"]
+        transform = self._actual["transform"]
+        rgb = cv2.resize(self.camera.scene, main["size"], interpolation=cv2.INTER_NEAREST)
+        if transform.hflip:
+            rgb = rgb[:, ::-1]
+        if transform.vflip:
+            rgb = rgb[::-1]
+        return in_format(np.ascontiguousarray(rgb, np.uint8), main["format"])
+
+
+def in_format(rgb: Pixels, name: str) -> Pixels:
+    """Give RGB as `make_array` gives a stream of this format."""
+    height, width = rgb.shape[:2]
+    red, green, blue = np.moveaxis(rgb, 2, 0)
+    full = np.full_like(red, 255)
+    if name in {"BGR888", "MJPEG"}:
+        return rgb
+    if name == "RGB888":
+        return np.stack([blue, green, red], axis=2)
+    if name == "XBGR8888":
+        return np.stack([red, green, blue, full], axis=2)
+    if name == "XRGB8888":
+        return np.stack([blue, green, red, full], axis=2)
+    # BT.601, limited range: the matrix that OpenCV assumes as well
+    r, g, b = (plane.astype(np.float64) for plane in (red, green, blue))
+    luma = 16 + (65.481 * r + 128.553 * g + 24.966 * b) / 255
+    u = 128 + (-37.797 * r - 74.203 * g + 112.0 * b) / 255
+    v = 128 + (112.0 * r - 93.786 * g - 18.214 * b) / 255
+    y8, u8, v8 = (np.clip(np.round(plane), 0, 255).astype(np.uint8) for plane in (luma, u, v))
+    if name == "YUYV":
+        chroma = np.where(np.arange(width) % 2 == 0, u8, v8)
+        return np.stack([y8, chroma], axis=2)
+    u8, v8 = u8[::2, ::2], v8[::2, ::2]
+    if name == "NV12":
+        interleaved = np.stack([u8, v8], axis=2).reshape(height // 2, width)
+        return np.vstack([y8, interleaved])
+    if name == "YUV420":
+        stride = -(-width // PADDING) * PADDING
+        flat = [
+            np.pad(plane, ((0, 0), (0, row - plane.shape[1]))).ravel()
+            for plane, row in ((y8, stride), (u8, stride // 2), (v8, stride // 2))
+        ]
+        return np.concatenate(flat).reshape(height * 3 // 2, stride)
+    raise ValueError(f"not simulated: {name}")
+
+
+def simulated_libcamera() -> ModuleType:
+    """Give a module libcamera."""
+    module = ModuleType("libcamera")
+    module.__dict__["Transform"] = Transform
+    return module
