@@ -28,6 +28,7 @@ from agent.vision.calibration import load_calibration
 from agent.vision.pipeline import load_pipeline
 
 SYSTEM_CONFIG = Path("/etc/doorward/doorward.toml")
+SERVICE_STATE = Path("/var/lib/doorward")
 
 
 def load_config(path: Path | None) -> Config:
@@ -36,10 +37,12 @@ def load_config(path: Path | None) -> Config:
     Raises ConfigError.
     """
     chosen = path or SYSTEM_CONFIG
-    if path is None and not chosen.exists():
-        return Config()
     try:
         text = chosen.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        if path is None:
+            return Config()
+        raise ConfigError(f"{chosen}: there is no such file: name another with --config") from None
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         message = f"{chosen}: cannot be read: {reason}: name another with --config"
@@ -48,9 +51,12 @@ def load_config(path: Path | None) -> Config:
 
 
 def state_directory(config: Config) -> Path:
-    """Give the folder of the database."""
+    """Give the folder of the database: the configured one, the service's, or one of the user's."""
     given = config.state_directory or os.environ.get("STATE_DIRECTORY")
-    return Path(given) if given else Path.home() / ".local" / "state" / "doorward"
+    if given:
+        return Path(given)
+    # The service manager names it to the agent only, yet every command must find the same one.
+    return SERVICE_STATE if SERVICE_STATE.is_dir() else Path.home() / ".local/state/doorward"
 
 
 def models_directory(config: Config) -> Path:
@@ -66,7 +72,17 @@ def new_subject() -> SubjectId:
 
 def open_store(config: Config, clock: Clock) -> Store:
     """Open the database, and make it where there is none. Raises StoreError."""
-    return SqliteStore(state_directory(config) / "doorward.db", clock.boot_id)
+    path = state_directory(config) / "doorward.db"
+    store = SqliteStore(path, clock.boot_id)
+    _leave_to_owner(path)
+    return store
+
+
+def _leave_to_owner(path: Path) -> None:
+    # What root makes in the service's folder must not keep the service from its own database.
+    if os.geteuid() == 0:
+        folder = path.parent.stat()
+        os.chown(path, folder.st_uid, folder.st_gid)
 
 
 @contextmanager
@@ -76,6 +92,7 @@ def sole_agent(config: Config) -> Iterator[None]:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (directory / "agent.lock").open("w", encoding="ascii")
+        _leave_to_owner(directory / "agent.lock")
     except OSError as error:
         message = f"{directory}: {error.strerror}: set state_directory to a folder of yours"
         raise StoreError(message) from None
@@ -93,10 +110,10 @@ def agent_is_running(config: Config) -> bool:
     try:
         with (state_directory(config) / "agent.lock").open("r", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:
+        return False
     return False
 
 

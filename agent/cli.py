@@ -2,6 +2,7 @@
 
 import getpass
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -21,12 +22,20 @@ from agent.core.policy import parse_schedule
 from agent.core.types import SubjectId, Terms, Validity
 from agent.demonstration.story import play
 from agent.doctor import examine
-from agent.errors import DoorwardError
+from agent.errors import DoorwardError, StoreError
 
 BAD_INPUT = 2
 UNFORESEEN = 70
 
 _F = TypeVar("_F", bound=Callable[..., None])
+
+
+def _operator() -> str:
+    """Name whoever types, for the consent record: under sudo the one who called it."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 class Commands(click.Group):
@@ -90,7 +99,7 @@ def run(config: Path | None, *, camera: str, simulate: bool, json: bool) -> None
 @click.option("--not-before", type=click.DateTime(), help="Admit from this local time on.")
 @click.option("--not-after", type=click.DateTime(), help="Admit until this local time.")
 @click.option("--schedule", default="", help="Admit then only, like 'mon-fri 08:00-18:00'.")
-@click.option("--authorised-by", default=getpass.getuser, help="For the consent record.")
+@click.option("--authorised-by", default=_operator, help="For the consent record.")
 @click.option("--camera", help="Enrol here and now: picamera2, frames:DIR or video:FILE.")
 @click.pass_obj
 def enrol(  # noqa: PLR0913 - one parameter an option
@@ -121,6 +130,8 @@ def enrol(  # noqa: PLR0913 - one parameter an option
         enrolled = isinstance(here, Enrolled)
     else:
         rules = settings.enrolment
+        if not app.agent_is_running(settings):
+            raise StoreError("no agent is running: start it, or enrol here and now with --camera")
         with operations.opened(settings) as store:
             issued = operations.issue_code(store, SystemClock(), authorised_by, terms)
             told = f"Hold the enrol button within {rules.authority_seconds:.0f} s"
@@ -233,12 +244,13 @@ def demo(*, json: bool) -> None:
 @click.pass_obj
 def doctor(config: Path | None, *, simulate: bool, json: bool) -> None:
     """Check what the door needs, and say how to mend what is wrong. Exits with 1 if it is."""
-    checks = list(examine(config, simulate=simulate))
+    checks = []
+    for check in examine(config, simulate=simulate):
+        checks.append(check)
+        if not json:
+            click.echo(f"{check.part:8} {'ok   ' if check.good else 'WRONG'}  {check.finding}")
     if json:
         click.echo(as_json(checks))
-    else:
-        rows = [[check.part, "ok" if check.good else "WRONG", check.finding] for check in checks]
-        _table(["part", "state", "finding"], rows, "")
     if not all(check.good or not check.needed for check in checks):
         sys.exit(1)
 
@@ -248,7 +260,10 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[object]], nothing: str
 
 
 def _epoch(local: datetime | None) -> float | None:
-    return None if local is None else local.astimezone().timestamp()
+    try:
+        return None if local is None else local.astimezone().timestamp()
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"{local} is out of range") from None
 
 
 def _bounds(not_before: float | None, not_after: float | None) -> str:

@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import fields
+from math import isfinite
 from typing import Annotated
 
 import msgspec
@@ -59,6 +60,11 @@ class Quality(Section, frozen=True):
     """Tilted up or down, as a proxy from 0 to 1: more is turned away."""
     min_eyes_open: Annotated[float, Meta(ge=0, le=1)] = 0.12
     """Mean eye aspect ratio: less counts as closed."""
+
+    def __post_init__(self) -> None:
+        if not self.min_exposure < self.max_exposure:
+            message = "min_exposure must be below max_exposure"
+            raise ValueError(message)
 
 
 class Mqtt(Section, frozen=True):
@@ -138,9 +144,9 @@ class Config(Section, frozen=True):
 def parse_config(text: str, source: str) -> Config:
     """Read a configuration. source names it in errors. Raises ConfigError."""
     try:
-        document = tomllib.loads(text)
+        document = tomllib.loads(text, parse_float=_finite)
         config = msgspec.convert(document, Config)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, _NotFiniteError) as error:
         message = f"{source}: not valid TOML: {error}: mend that line"
         raise ConfigError(message) from None
     except msgspec.ValidationError as error:
@@ -153,6 +159,17 @@ def parse_config(text: str, source: str) -> Config:
         for key in document.get(name, {}).keys() - known:
             raise _refusal(source, name, f"unknown field `{key}`")
     return config
+
+
+class _NotFiniteError(ValueError):
+    """A number that no setting can mean."""
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise _NotFiniteError(f"{text} is no number that a setting can have")
+    return number
 
 
 def _refusal(source: str, key: str, what: str) -> ConfigError:

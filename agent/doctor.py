@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent import app
+from agent.adapters.broker import explain, read_access
 from agent.adapters.camera import open_camera
 from agent.adapters.clock import SystemClock
 from agent.adapters.gpio import open_gpio
@@ -44,6 +45,9 @@ def examine(config_file: Path | None, *, simulate: bool) -> Iterator[Check]:
     for part, look, needed in parts:
         try:
             yield Check(part, good=True, needed=needed, finding=look(config))
+        except ConfigError as error:
+            # The agent does not even start on it.
+            yield Check(part, good=False, needed=True, finding=str(error))
         except DoorwardError as error:
             yield Check(part, good=False, needed=needed, finding=str(error))
 
@@ -65,26 +69,33 @@ def _store(config: Config) -> str:
 
 
 def _camera(config: Config) -> str:
+    if app.agent_is_running(config):
+        return "in use by the agent"
     camera = open_camera("picamera2", config.camera, SystemClock())
-    camera.close()
-    return "found"
+    try:
+        frame = next(camera.frames())
+    finally:
+        camera.close()
+    height, width = frame.pixels.shape[:2]
+    return f"gives frames of {width}x{height}"
 
 
 def _gpio(config: Config) -> str:
     open_gpio()
-    return f"release on line {config.gpio.relay}"
+    return f"there; the release on line {config.gpio.relay} is not tried: it would open the door"
 
 
 def _broker(config: Config) -> str:
     broker: Mqtt = config.mqtt
     if broker.host is None:
         return "none configured: events wait in the outbox"
+    read_access(broker)
     try:
         socket.create_connection((broker.host, broker.port), CONNECT_SECONDS).close()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         message = (
-            f"{broker.host}:{broker.port}: {error.strerror or error}: "
-            "start the broker or mend [mqtt]; doors still open without it"
+            f"{broker.host}:{broker.port}: {explain(error)}: "
+            "start the broker or mend [mqtt]; the door opens without it"
         )
         raise DeviceError(message) from None
     return f"{broker.host}:{broker.port} answers"

@@ -6,14 +6,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import msgspec
+
 from agent import app
 from agent.adapters.clock import SystemClock
-from agent.config import Config
+from agent.adapters.console import LocalReporter
+from agent.config import Config, Mqtt
 from agent.core.events import (
     EnrolCommanded,
     Enrolled,
     EnrolmentAuthorised,
     EnrolmentFailed,
+    EnrolmentStarted,
     Erase,
     Erased,
     IssueCode,
@@ -21,9 +25,9 @@ from agent.core.events import (
     Revoked,
 )
 from agent.core.matching import Threshold, threshold_for
-from agent.core.types import EnrolmentCode, LockState, SubjectId, Terms
+from agent.core.types import AuthorityKind, EnrolmentCode, SubjectId, Terms
 from agent.errors import StoreError
-from agent.ports import Clock, Post, Recorded, Reporter, Store
+from agent.ports import Clock, Recorded, Reporter, Store
 from agent.runtime import Runtime
 
 CODE_DIGITS = 6
@@ -57,32 +61,34 @@ def issue_code(store: Store, clock: Clock, authorised_by: str, terms: Terms) -> 
 
 
 def follow_enrolment(store: Store, issued: IssuedCode, seconds: float) -> Iterator[Recorded]:
-    """Give the events after a code was issued, up to the outcome of the enrolment.
+    """Give the start and the outcome of the enrolment that a code was issued for.
 
     Raises StoreError where there is none within these seconds.
     """
     seen = issued.recorded.seq
+    subject = None
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         for recorded in store.events(after=seen):
             seen = recorded.seq
-            yield recorded
-            if isinstance(recorded.event, Enrolled | EnrolmentFailed):
-                return
+            match recorded.event:
+                case EnrolmentStarted(authority=AuthorityKind.CODE) as started:
+                    subject = started.subject
+                    yield recorded
+                case Enrolled() | EnrolmentFailed() as outcome if outcome.subject == subject:
+                    yield recorded
+                    return
         time.sleep(POLL_SECONDS)
     message = "nobody was enrolled in time: give out another code with `doorward enrol`"
     raise StoreError(message)
 
 
-class UntilEnrolled:
-    """Stops a runtime at the outcome of an enrolment. Implements ports.Reporter."""
+class UntilEnrolled(LocalReporter):
+    """Stops a runtime at the outcome of an enrolment."""
 
     def __init__(self) -> None:
         self.runtime: Runtime | None = None
         self.outcome: Enrolled | EnrolmentFailed | None = None
-
-    def start(self, post: Post) -> None:
-        """Do nothing: the enrolment is asked for by whoever runs the runtime."""
 
     def publish(self, recorded: Recorded) -> None:
         """Look for the outcome."""
@@ -91,24 +97,17 @@ class UntilEnrolled:
             if self.runtime is not None:
                 self.runtime.stop()
 
-    def republish(self, recorded: Recorded) -> None:
-        """Do nothing: an old event is no outcome."""
-
-    def announce(self, state: LockState) -> None:
-        """Do nothing: no door is attached."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
 
 def enrol_here(
     config: Config, camera: str, authorised_by: str, terms: Terms, reporters: Sequence[Reporter]
 ) -> Enrolled | EnrolmentFailed | None:
     """Enrol whoever is before this camera, with no agent and no door. None: the replay ended first.
 
+    The broker is left out, so that nobody there can interfere; the events wait in the outbox.
     Raises DoorwardError.
     """
     until = UntilEnrolled()
+    config = msgspec.structs.replace(config, mqtt=Mqtt())
     with app.agent(config, camera, [*reporters, until], simulate=True) as runtime:
         until.runtime = runtime
         with opened(config) as store:
@@ -154,19 +153,20 @@ class Status:
 
 def status(config: Config) -> Status:
     """Look at the store, the models and their calibration. Raises DoorwardError."""
+    _, calibration = app.load_vision(config)
     with opened(config) as store:
-        subjects = store.subjects()
+        loaded = store.load(calibration.model)
         last = store.last_events(1)
         cursor = store.cursor()
+    subjects = loaded.subjects.values()
     revoked = sum(subject.revoked for subject in subjects)
-    _, calibration = app.load_vision(config)
     target = config.recognition.target_fpir
     return Status(
         door=config.door.name,
         running=app.agent_is_running(config),
         residents=len(subjects) - revoked,
         revoked=revoked,
-        threshold=threshold_for(calibration, len(subjects), target),
+        threshold=threshold_for(calibration, len(loaded.gallery.subjects), target),
         target_fpir=target,
         provisional=calibration.provisional,
         waiting=(last[0].seq if last else 0) - cursor,

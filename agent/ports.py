@@ -128,7 +128,11 @@ class Store(Protocol):
         ...
 
     def append(self, event: Event, now: Now, change: Change | None = None) -> Recorded:
-        """Commit an event and its change in one transaction; then they survive a power cut."""
+        """Commit an event and its change in one transaction; then they survive a power cut.
+
+        A Granted for somebody who is not enrolled, or revoked, as of the commit is refused: the
+        decision may be older than what another process has done since.
+        """
         ...
 
     def subjects(self) -> Sequence[SubjectRow]:

@@ -1,13 +1,12 @@
 """The agent at work: one inbox, one deciding thread that does what the controller says.
 
-The camera has a thread of its own, as have the broker's client and the buttons; all they do is post
-inputs. Whatever fails here ends in a refusal: an effect that cannot be done is a fault, which locks
-the door, and anything unforeseen ends the agent, which the service manager starts again.
+The camera has a thread of its own (watch.py), as have the broker's client and the buttons; all they
+do is post inputs. Whatever fails here ends in a refusal: an effect that cannot be done is a fault
+and locks the door; anything unforeseen ends the agent, and the service manager starts it again.
 """
 
 import logging
 import queue
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -42,6 +41,7 @@ from agent.ports import (
     Store,
     Vision,
 )
+from agent.watch import Watch, one_line
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +49,8 @@ LONGEST_WAIT = 1.0
 """Seconds between two ticks at the most."""
 RETRY_EVERY = 2.0
 """Seconds between two tries to mend what is at fault."""
-CAMERA_PATIENCE = 8.0
-"""Seconds without a sign of life from the camera's thread until the watchdog is left unfed."""
+LATEST_RELEASE = 1.0
+"""Seconds from a grant within which the door may be released: later, somebody else may be there."""
 BACKLOG_BATCH = 500
 """Events sent again at once; the next ones go out when a collector has acknowledged these."""
 
@@ -81,7 +81,6 @@ class Runtime:
         started: Started,
     ) -> None:
         self._controller = controller
-        self._vision = vision
         self._door = door
         self._store = store
         self._reporters = reporters
@@ -90,10 +89,8 @@ class Runtime:
         self._load = load
         self._started = started
         self._inbox: queue.SimpleQueue[Input] = queue.SimpleQueue()
-        self._stop = threading.Event()
-        self._replay_over = threading.Event()
-        self._crash: Exception | None = None
-        self._camera_at = clock.now().monotonic
+        self._ending = False
+        self._watch = Watch(door.camera, vision, clock, self.post)
         self._broken: dict[Part, Callable[[], None]] = {}
         self._retry_at = float("inf")
         self._reported = 0
@@ -106,7 +103,8 @@ class Runtime:
 
     def stop(self) -> None:
         """Have `run` return soon; from any thread or a signal handler."""
-        self._stop.set()
+        # No lock is taken: a signal may come while this very thread holds it.
+        self._ending = True
         self.post(Tick())
 
     def run(self) -> None:
@@ -114,17 +112,16 @@ class Runtime:
 
         Raises DoorwardError where the agent cannot start, and whatever ended it unforeseen.
         """
-        watch = threading.Thread(target=self._watch, name="camera", daemon=True)
         try:
             self._begin()
-            watch.start()
+            self._watch.start()
             self._service.ready()
             while not self._done():
                 self._take(self._next())
         finally:
-            self._end(watch)
-        if self._crash is not None:
-            raise self._crash
+            self._end()
+        if self._watch.crash is not None:
+            raise self._watch.crash
 
     def _begin(self) -> None:
         self._reported = self._last_seq()
@@ -135,12 +132,11 @@ class Runtime:
         self._door.inputs.start(self.post)
         self._record([Append(self._started)], self._clock.now())
 
-    def _end(self, watch: threading.Thread) -> None:
-        self._stop.set()
+    def _end(self) -> None:
         self._service.stopping()
         closing: list[Callable[[], None]] = [
-            self._door.release.close,
-            self._door.camera.close,
+            self._close_release,
+            self._watch.close,
             self._door.inputs.close,
             self._door.indicator.close,
             *(reporter.close for reporter in self._reporters),
@@ -149,16 +145,19 @@ class Runtime:
         for close in closing:
             try:
                 close()
-            except DoorwardError as error:
+            except Exception as error:  # noqa: BLE001 - the rest must be closed all the same
                 log.error("%s", error)
-        if watch.is_alive():
-            watch.join(RETRY_EVERY)
+
+    def _close_release(self) -> None:
+        self._door.release.close()
+        if self._controller.lock_state is LockState.UNLOCKED:
+            self._announce(LockState.LOCKED)
 
     def _done(self) -> bool:
-        if self._stop.is_set():
+        if self._ending:
             return True
         idle = self._inbox.empty() and self._controller.wake_at == float("inf")
-        return self._replay_over.is_set() and idle
+        return self._watch.over and idle
 
     # --- the deciding thread ----------------------------------------------------------------------
 
@@ -171,24 +170,38 @@ class Runtime:
             return Tick()
 
     def _take(self, happened: Input) -> None:
-        if self._crash is not None:
-            self._stop.set()
+        if self._watch.crash is not None:
+            self._ending = True
             return
         self._mend()
+        if Part.STORE not in self._broken:
+            self._notice_changes()
+        # What was due comes first, and by itself: if it fails, nothing may follow as if it had not.
+        self._handle(Tick())
+        self._handle(happened)
+        if self._watch.alive:
+            self._service.alive()
+
+    def _notice_changes(self) -> None:
         try:
             if self._store.changed():
                 self._reload()
         except StoreError as error:
-            self._fault(Part.STORE, self._reload, error)
-        self._handle(happened)
-        if self._clock.now().monotonic - self._camera_at < CAMERA_PATIENCE:
-            self._service.alive()
+            self._fault(Part.STORE, self._mend_store, error)
 
     def _reload(self) -> None:
-        # Who is enrolled may have changed while the store could not be read: look again, always.
-        self._store.check()
         self._handle(self._load(self._store))
         self._report()
+
+    def _mend_store(self) -> None:
+        # Who is enrolled may have changed while the store could not be read: look again, always.
+        self._store.check()
+        self._reload()
+
+    def _mend_release(self) -> None:
+        self._door.release.drop()
+        for reporter in self._reporters:
+            reporter.announce(LockState.LOCKED)
 
     def _handle(self, happened: Input) -> None:
         now = self._clock.now()
@@ -206,9 +219,9 @@ class Runtime:
                 self._report()
         except StoreError as error:
             # No audit, no opening: the effects that were to follow are left undone.
-            self._fault(Part.STORE, self._reload, error)
+            self._fault(Part.STORE, self._mend_store, error)
         except DeviceError as error:
-            self._fault(Part.RELEASE, self._door.release.drop, error)
+            self._fault(Part.RELEASE, self._mend_release, error)
 
     def _report(self) -> None:
         # Read back, since other processes append to the log too: an erasure, a code given out.
@@ -224,15 +237,14 @@ class Runtime:
     def _do(self, effect: Effect) -> None:
         match effect:
             case Energise():
-                self._door.release.energise(effect.grant, effect.seconds)
+                self._energise(effect)
             case Drop():
                 self._drop()
             case Show():
                 self._door.indicator.show(effect.indication)
             case Announce():
                 self._report()
-                for reporter in self._reporters:
-                    reporter.announce(effect.state)
+                self._announce(effect.state)
             case MoveCursor():
                 self._store.move_cursor(effect.seq)
                 if self._store.cursor() >= self._sent_again:
@@ -246,12 +258,26 @@ class Runtime:
                 message = "an Append is committed, not done"
                 raise TypeError(message)
 
+    def _energise(self, effect: Energise) -> None:
+        late = self._clock.now().monotonic - effect.grant.at
+        if not late <= LATEST_RELEASE:
+            raise StoreError(
+                f"store: took {late:.1f} s to commit, too long to open: check the disk for faults"
+            )
+        self._door.release.energise(effect.grant, effect.seconds)
+
     def _drop(self) -> None:
         try:
             self._door.release.drop()
         except DeviceError as error:
             # What follows a lock, such as the record of a fault, must not be lost with it.
-            self._fault(Part.RELEASE, self._door.release.drop, error)
+            self._fault(Part.RELEASE, self._mend_release, error)
+
+    def _announce(self, state: LockState) -> None:
+        if Part.RELEASE in self._broken:
+            return  # Nobody knows; said once it obeys again.
+        for reporter in self._reporters:
+            reporter.announce(state)
 
     def _send_backlog(self) -> None:
         missing = min(self._backlog_end - self._sent_again, BACKLOG_BATCH)
@@ -268,7 +294,7 @@ class Runtime:
         log.error("%s", error)
         self._broken[part] = mend
         self._retry_at = self._clock.now().monotonic + RETRY_EVERY
-        self._handle(Faulted(part, str(error)))
+        self._handle(Faulted(part, one_line(error)))
 
     def _mend(self) -> None:
         if self._clock.now().monotonic < self._retry_at:
@@ -281,35 +307,3 @@ class Runtime:
             del self._broken[part]
             self._handle(Recovered(part))
         self._retry_at = self._clock.now().monotonic + RETRY_EVERY if self._broken else float("inf")
-
-    # --- the camera's thread ----------------------------------------------------------------------
-
-    def _watch(self) -> None:
-        try:
-            while not self._stop.is_set():
-                try:
-                    self._look()
-                except DoorwardError as error:
-                    log.error("%s", error)
-                    self.post(Faulted(Part.CAMERA, str(error)))
-                    self._camera_at = self._clock.now().monotonic
-                    self._stop.wait(RETRY_EVERY)
-                else:
-                    self._replay_over.set()
-                    self.post(Tick())
-                    return
-        except Exception as error:  # noqa: BLE001 - it must not end with the thread, unseen
-            self._crash = error
-            self.post(Tick())
-
-    def _look(self) -> None:
-        faulty = True
-        for frame in self._door.camera.frames():
-            if self._stop.is_set():
-                return
-            seen = self._vision(frame)
-            if faulty:
-                self.post(Recovered(Part.CAMERA))
-                faulty = False
-            self.post(seen)
-            self._camera_at = self._clock.now().monotonic

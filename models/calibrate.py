@@ -92,7 +92,9 @@ def design_effect(matches: NDArray[np.bool_]) -> float:
     """Tell how many times the variance of the match rate exceeds that of independent comparisons.
 
     Comparisons that share a person depend on each other. The variance comes from the jackknife over
-    people: each in turn is left out, as probe and as template. matches: (N, N), diagonal unused.
+    people: each in turn is left out, as probe and as template. Every comparison has two people, so
+    this tells twice the variance where nothing depends on anything: it errs on the safe side.
+    matches: (N, N), none on the diagonal.
     """
     people = len(matches)
     total = int(matches.sum())
@@ -148,7 +150,7 @@ def most_expected(count: int) -> float:
         mean = (low + high) / 2
         chance = np.exp(numbers * np.log(mean) - mean - log_factorials).sum()
         low, high = (mean, high) if chance > 1 - CONFIDENCE else (low, mean)
-    return high
+    return float(high)
 
 
 def points(bounds: Sequence[float]) -> list[list[float]]:
@@ -190,16 +192,16 @@ def kept(out: Path, model: str) -> list[dict[str, Any]]:
     if not out.exists():
         return []
     entries: list[dict[str, Any]] = tomllib.loads(out.read_text()).get("calibration", [])
-    digest = model.split("/")[0]
-    return [e for e in entries if e["model"] != model and e["model"].split("/")[0] == digest]
+    embedder, _ = model.split("/")
+    return [e for e in entries if e["model"] != model and e["model"].startswith(f"{embedder}/")]
 
 
 def rendered(entries: Sequence[dict[str, Any]]) -> str:
     """Write entries as TOML."""
     lines = [
-        "# Cosine to the share of non-mated comparisons that pass it: upper bounds at 95 %, made by",
-        "# models/calibrate.py. PROVISIONAL: photographs of adults in the news, not faces at a door.",
-        "# fnmr: share of mated comparisons below a cosine, of people with six photographs or more.",
+        "# Cosine, and the share of non-mated comparisons that pass it: upper bounds at 95 %, made",
+        "# by models/calibrate.py. PROVISIONAL: photographs of adults in the news, not faces at a",
+        "# door. fnmr: share of mated comparisons below a cosine, of people with 6 photographs.",
         "schema = 1",
         "provisional = true",
     ]
@@ -217,7 +219,7 @@ def rendered(entries: Sequence[dict[str, Any]]) -> str:
 def main() -> None:
     """Measure, write, and print what it comes to."""
     parser = argparse.ArgumentParser(description="Measure which cosine admits how many strangers.")
-    parser.add_argument("--images", type=Path, required=True, help="folder of folders of one person")
+    parser.add_argument("--images", type=Path, required=True, help="a folder per person in it")
     parser.add_argument("--out", type=Path, required=True, help="calibration.toml to write")
     arguments = parser.parse_args()
     entry = calibrated(embedded(arguments.images))

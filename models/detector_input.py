@@ -22,7 +22,9 @@ def wide_detector(content: bytes, change: tuple[int, int, int, tuple[int, int]])
     Raises SystemExit where a shape does not occur exactly once: another model, or another file.
     """
     trained, width, height, strides = change
-    shapes = [((1, trained, trained, 3), (1, height, width, 3))]
+    shapes: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
+        ((1, trained, trained, 3), (1, height, width, 3))
+    ]
     before, after = [], []
     for stride, per_cell in zip(strides, ANCHORS_PER_CELL, strict=True):
         before.append((trained // stride) ** 2 * per_cell)

@@ -3,6 +3,10 @@
 Post-training quantisation alone costs this network its accuracy: its PReLU slopes run from -9 to 9
 and its channels differ in range by two orders of magnitude. Steps 1 to 4 therefore rewrite the
 float graph without changing what it computes; step 5 rounds it.
+
+Ranges come from running the float graph, and another CPU sums floats in another order. Whatever is
+computed from them is therefore rounded, equalising factors to a quarter of an octave and scales to
+eight bits, so that every CPU makes the same file.
 """
 
 from __future__ import annotations
@@ -156,8 +160,8 @@ def _rescale(graph: Graph, before: list[Any], after: list[Any], loudest: Float32
     # A depthwise layer has a scale to each channel, so its weights may take any factor; another
     # layer's weights share theirs across input channels, so the burden is halved between both.
     share = 1.0 if all(graph.kind(op) == Kind.DEPTHWISE_CONV_2D for op in after) else 0.5
-    factor = (1 / quiet) ** share * light ** (1 - share)
-    factor /= np.median(factor)
+    octaves = (1 - share) * np.log2(light) - share * np.log2(quiet)
+    factor = 2.0 ** (np.rint(4 * (octaves - np.median(octaves))) / 4)
     for operator in before:
         _scale_outputs(graph, operator, factor)
     for operator in after:
@@ -261,7 +265,8 @@ def quantise(graph: Graph, faces: Float32) -> None:
 def _int8_scale(lowest: float, highest: float) -> tuple[float, int]:
     """Return the scale and zero point that spread a range, and 0, over -128 to 127."""
     low, high = min(float(lowest), 0.0), max(float(highest), 0.0)
-    scale = max((high - low) / 255, 1e-9)
+    mantissa, exponent = np.frexp(max((high - low) / 255, 1e-9))
+    scale = float(np.ldexp(np.rint(256 * mantissa) / 256, exponent))
     return scale, int(np.clip(round(-128 - low / scale), -128, 127))
 
 

@@ -24,7 +24,7 @@ from agent.core.matching import search
 from agent.core.types import Frame, Gallery, Pixels, SubjectId
 from agent.demonstration.stage import Stage, photograph
 from agent.vision.align import align
-from agent.vision.detect import Detector, Landmarker
+from agent.vision.detect import FAR, NEAR, Detector, Landmarker
 from agent.vision.embed import Embedder
 from agent.vision.models import RUNTIME, load_model
 from agent.vision.pipeline import load_pipeline
@@ -70,18 +70,20 @@ def _time(name: str, step: Callable[[], object], rounds: int = ROUNDS) -> list[o
 
 def _vision(pixels: Pixels) -> list[list[object]]:
     directory = models_directory(Config())
-    detector = Detector(load_model(directory, "detector"))
+    near = Detector(load_model(directory, "detector"), NEAR)
+    far = Detector(load_model(directory, "detector_far"), FAR)
     landmarks = Landmarker(load_model(directory, "landmarks"))
     embedder = Embedder(load_model(directory, "embedder"))
     pipeline = load_pipeline(directory, Config().quality)
-    [face, *_] = detector.find(pixels)
+    [face, *_] = near.find(pixels)
     mesh = landmarks.locate(pixels, face)
     if mesh is None:
         sys.exit("bench: no face in the demonstration's frame")
     aligned = align(pixels, mesh.five)
     frame = Frame(pixels, 0.0)
     return [
-        _time("detect", lambda: detector.find(pixels)),
+        _time("detect, near", lambda: near.find(pixels)),
+        _time("detect, far: where near finds nobody", lambda: far.find(pixels)),
         _time("landmarks", lambda: landmarks.locate(pixels, face)),
         _time("align", lambda: align(pixels, mesh.five)),
         _time("quality", lambda: assess(mesh, aligned)),
@@ -142,10 +144,10 @@ def _run(pixels: Pixels) -> dict[str, float]:
             text=True,
         )
         try:
-            first = json.loads(agent.stdout.readline()) if agent.stdout else {}
+            told = (json.loads(line)["event"] for line in agent.stdout or ())
+            if "started" not in told:
+                sys.exit("bench: the agent does not start")
             ready = time.perf_counter() - begun
-            if first.get("event") != "started":
-                sys.exit(f"bench: the agent does not start: {first}")
             time.sleep(2.0)
             spent = _cpu_seconds(agent.pid)
             time.sleep(AGENT_SECONDS)

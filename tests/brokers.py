@@ -1,8 +1,9 @@
-"""A real broker for tests, and somebody who listens at it."""
+"""A real broker for tests, somebody who listens at it, and a broker that says what a test wants."""
 
 import contextlib
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -52,6 +53,10 @@ class Broker:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def _listens(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, self._log.read_text(encoding="utf-8")
@@ -98,3 +103,48 @@ def collector(
     finally:
         client.disconnect()
         client.loop_stop()
+
+
+@dataclass
+class Speaker:
+    """A broker that on every connection says these things, each once it has heard something."""
+
+    answers: list[bytes]
+    server: socket.socket
+    tls: ssl.SSLContext | None = None
+    heard: list[bytes] = field(default_factory=list)
+
+    @property
+    def port(self) -> int:
+        return int(self.server.getsockname()[1])
+
+    def serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.server.accept()
+                self._talk(connection)
+
+    def _talk(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            if self.tls is not None:
+                connection = self.tls.wrap_socket(connection, server_side=True)
+            with connection:
+                for answer in self.answers:
+                    self.heard.append(connection.recv(4096))
+                    connection.sendall(answer)
+                while connection.recv(4096):
+                    pass
+
+
+@contextlib.contextmanager
+def speaking(*answers: bytes, tls: ssl.SSLContext | None = None) -> Iterator[Speaker]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        speaker = Speaker(list(answers), server, tls)
+        thread = threading.Thread(target=speaker.serve)
+        thread.start()
+        try:
+            yield speaker
+        finally:
+            # Closing alone would leave the thread waiting.
+            server.shutdown(socket.SHUT_RDWR)
+    thread.join()

@@ -27,8 +27,8 @@ class Line:
 class SimulatedGpio:
     """One chip. history: each level an output took, by line, from its set-up on.
 
-    broken: lines whose next uses fail, with the words of the error. chip_error: why the chip itself
-    cannot be opened.
+    broken: lines whose next uses fail, with the words of the error. failures: how many such uses
+    there were. chip_error: why the chip itself cannot be opened.
     """
 
     BOARD: int = 10
@@ -43,6 +43,7 @@ class SimulatedGpio:
 
     history: dict[int, list[int]] = field(default_factory=dict)
     broken: dict[int, str] = field(default_factory=dict)
+    failures: int = 0
     chip_error: str | None = None
     _mode: int | None = None
     _lines: dict[int, Line] = field(default_factory=dict)
@@ -117,6 +118,7 @@ class SimulatedGpio:
         if not 0 <= channel < LINES:
             raise ValueError("The channel sent is invalid on a Raspberry Pi")
         if channel in self.broken:
+            self.failures += 1
             raise LineError(self.broken[channel])
 
     # --- what happens on the other side of the line

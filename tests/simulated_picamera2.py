@@ -1,7 +1,8 @@
-"""A simulator of picamera2 and libcamera, as far as Doorward uses them.
+"""A simulator of picamera2, as far as Doorward uses it.
 
 Not the real thing: its behaviour was read from picamera2 0.3.38's own source. A configuration is
-adjusted to what the camera can do, not refused; a name such as "BGR888" tells the order of colours
+adjusted to what the camera can do, not refused (seen with libcamera's virtual camera too, which
+gives NV12 where BGR888 is asked for); a name such as "BGR888" tells the order of colours
 within a word, so that memory has R, G, B; rows of YUV420 keep their padding and those of NV12 do
 not; `capture_request` waits for a picture unless one is ready that nobody has had, of which only
 the newest is kept; pictures stop coming while all buffers are held; a control that the camera does
@@ -24,29 +25,20 @@ PADDING = 64
 """Bytes that a row of YUV420 is rounded up to."""
 
 
-@dataclass(frozen=True)
-class Transform:
-    """libcamera.Transform."""
-
-    hflip: bool = False
-    vflip: bool = False
-
-
 @dataclass
 class SimulatedCamera:
     """What stands in the world: one camera, a scene before it, and what is wrong with it.
 
-    scene: (H, W, 3) uint8 RGB, what an upright camera would give, scaled to the stream's size.
-    formats: what it can give, the first where another is asked for. flips: whether it can turn its
-    picture over. controls: what it has. present: whether it is plugged in. hung: whether it has
-    stopped giving pictures. error: what opening or configuring it ends in. clock: reads seconds for
-    the pictures' stamps; None leaves them unstamped. opened: how often it was opened. held:
-    requests that were not given back.
+    scene: (H, W, 3) uint8 RGB: what it sees, scaled to the stream's size. formats: what it can
+    give, the first where another is asked for. controls: what it has. present: whether it is
+    plugged in. hung: whether it has stopped giving pictures. stuck: whether it cannot be closed.
+    error: what opening it ends in. clock: reads seconds for the pictures' stamps; None leaves them
+    unstamped. opened, closed: how often it was. held: requests that were not given back.
+    durations: the FrameDurationLimits it was given.
     """
 
     scene: Pixels
     formats: tuple[str, ...] = ("BGR888",)
-    flips: bool = True
     controls: tuple[str, ...] = ("FrameDurationLimits", "NoiseReductionMode")
     present: bool = True
     hung: bool = False
@@ -78,9 +70,8 @@ class SimulatedCamera:
 class SimulatedRequest:
     """picamera2's CompletedRequest."""
 
-    def __init__(self, device: "SimulatedPicamera2", number: int, taken: float) -> None:
+    def __init__(self, device: "SimulatedPicamera2", taken: float) -> None:
         self._device = device
-        self._number = number
         self._taken = taken
         device.camera.held += 1
 
@@ -120,14 +111,12 @@ class SimulatedPicamera2:
         self._cancels = 0
 
     def create_video_configuration(self, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - a dict of dicts, as it is
-        unknown = set(changes) - {"main", "transform", "buffer_count", "controls"}
+        unknown = set(changes) - {"main", "buffer_count", "controls"}
         assert not unknown, f"not simulated: {unknown}"
         main = {"format": "XBGR8888", "size": (1280, 720)} | changes.get("main", {})
         width, height = main["size"]
         main["size"] = (width - width % 2, height - height % 2)
-        return (
-            {"transform": Transform(), "buffer_count": 6, "controls": {}} | changes | {"main": main}
-        )
+        return {"buffer_count": 6, "controls": {}} | changes | {"main": main}
 
     def configure(self, configuration: Mapping[str, Any], /) -> None:
         camera = self.camera
@@ -140,8 +129,7 @@ class SimulatedPicamera2:
         main = dict(configuration["main"])
         if main["format"] not in camera.formats:
             main["format"] = camera.formats[0]
-        transform = configuration["transform"] if camera.flips else Transform()
-        self._actual = {**configuration, "main": main, "transform": transform}
+        self._actual = {**configuration, "main": main}
 
     def camera_configuration(self) -> dict[str, Any]:
         return self._actual
@@ -159,7 +147,7 @@ class SimulatedPicamera2:
             if newest > self._given and not stalled:
                 self._given = newest
                 taken = self._began + (newest + 1) * self._period
-                return SimulatedRequest(self, newest, taken)
+                return SimulatedRequest(self, taken)
             if self._cancels != cancels:
                 raise CancelledError
             if time.monotonic() >= end:
@@ -177,12 +165,7 @@ class SimulatedPicamera2:
     def render(self) -> Pixels:
         """Give the scene as this stream's format has it."""
         main = self._actual["main"]
-        transform = self._actual["transform"]
         rgb = cv2.resize(self.camera.scene, main["size"], interpolation=cv2.INTER_NEAREST)
-        if transform.hflip:
-            rgb = rgb[:, ::-1]
-        if transform.vflip:
-            rgb = rgb[::-1]
         return in_format(np.ascontiguousarray(rgb, np.uint8), main["format"])
 
 
@@ -220,10 +203,3 @@ def in_format(rgb: Pixels, name: str) -> Pixels:
         ]
         return np.concatenate(flat).reshape(height * 3 // 2, stride)
     raise ValueError(f"not simulated: {name}")
-
-
-def simulated_libcamera() -> ModuleType:
-    """Give a module libcamera."""
-    module = ModuleType("libcamera")
-    module.__dict__["Transform"] = Transform
-    return module

@@ -83,9 +83,13 @@ def _password(settings: Mqtt) -> str | None:
 def _naming(key: str, path: str | None) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
-        words = reason.replace("_", " ").lower()
-        raise ConfigError(
-            f"mqtt.{key}: {path}: {words}: name a file that Doorward can read"
-        ) from None
+    except ssl.SSLError as error:
+        reason = error.reason or "not in PEM format"
+        complaint = reason.replace("_", " ").lower()
+    except OSError as error:
+        complaint = (error.strerror or str(error)).lower()
+    except ValueError:
+        complaint = "not UTF-8 text"
+    else:
+        return
+    raise ConfigError(f"mqtt.{key}: {path}: {complaint}: name a file that Doorward can read")

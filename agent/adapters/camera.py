@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -45,6 +44,14 @@ CONVERSIONS: Mapping[str, int | None] = MappingProxyType(
     }
 )
 """The formats that can be used, and how OpenCV makes them RGB; None where they are so already."""
+TURNS: Mapping[int, int | None] = MappingProxyType(
+    {
+        0: None,
+        90: cv2.ROTATE_90_CLOCKWISE,
+        180: cv2.ROTATE_180,
+        270: cv2.ROTATE_90_COUNTERCLOCKWISE,
+    }
+)
 
 
 def to_rgb(array: Pixels, name: str, size: tuple[int, int]) -> Pixels:
@@ -60,6 +67,15 @@ def to_rgb(array: Pixels, name: str, size: tuple[int, int]) -> Pixels:
     width, height = size
     rgb = array if code is None else cv2.cvtColor(array, code)
     return np.ascontiguousarray(rgb[:height, :width], np.uint8)
+
+
+def upright(pixels: Pixels, rotation: int) -> Pixels:
+    """Turn what a camera sees that is mounted turned clockwise by `rotation` degrees.
+
+    Not left to libcamera, whose cameras may say that they turned a picture that they did not.
+    """
+    turn = TURNS[rotation]
+    return pixels if turn is None else cv2.rotate(pixels, turn).astype(np.uint8, copy=False)
 
 
 def age_of(stamp: int | None, monotonic: float, boottime: float) -> float:
@@ -126,23 +142,6 @@ class Device(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Stream:
-    """What comes out of the camera, and what is left to do to have it upright.
-
-    flips: axes to reverse. quarters: quarter turns clockwise.
-    """
-
-    format: str
-    size: tuple[int, int]
-    flips: tuple[int, ...]
-    quarters: int
-
-    def upright(self, array: Pixels) -> Pixels:
-        rgb = np.flip(to_rgb(array, self.format, self.size), self.flips)
-        return np.ascontiguousarray(np.rot90(rgb, -self.quarters))
-
-
 @contextlib.contextmanager
 def _asking(mend: str) -> Iterator[None]:
     """Make what picamera2 raises, but for the end of a wait, a DeviceError with the first cause."""
@@ -172,7 +171,6 @@ class PiCamera:
         os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:WARN")
         try:
             self._picamera2: Any = importlib.import_module("picamera2").Picamera2
-            self._transform: Any = importlib.import_module("libcamera").Transform
         except ImportError:
             message = "camera: picamera2 is not installed: sudo apt install python3-picamera2"
             raise DeviceError(message) from None
@@ -190,9 +188,9 @@ class PiCamera:
             return
         device = self._open()
         try:
-            stream = self._start(device)
+            self._start(device)
             while not self._closed.is_set():
-                frame = self._capture(device, stream)
+                frame = self._capture(device)
                 if frame is None:
                     return
                 yield frame
@@ -222,33 +220,21 @@ class PiCamera:
         self._device = device
         return device
 
-    def _start(self, device: Device) -> _Stream:
+    def _start(self, device: Device) -> None:
         settings = self._settings
-        over = settings.rotation == 180  # noqa: PLR2004 - degrees
         duration = round(1e6 / settings.fps)
         limits = {"FrameDurationLimits": (duration, duration)}
         with _asking("check [camera]"):
             device.configure(
                 device.create_video_configuration(
                     main={"format": "BGR888", "size": (settings.width, settings.height)},
-                    transform=self._transform(hflip=over, vflip=over),
                     buffer_count=BUFFERS,
                     controls=limits if "FrameDurationLimits" in device.camera_controls else {},
                 )
             )
-            # The camera does what it can of what it was asked for; the rest is done here.
-            actual = device.camera_configuration()
-            done = (bool(actual["transform"].vflip), bool(actual["transform"].hflip))
             device.start()
-        main = actual["main"]
-        return _Stream(
-            format=main["format"],
-            size=main["size"],
-            flips=tuple(axis for axis, flipped in enumerate(done) if flipped != over),
-            quarters=0 if over else settings.rotation // 90,
-        )
 
-    def _capture(self, device: Device, stream: _Stream) -> Frame | None:
+    def _capture(self, device: Device) -> Frame | None:
         try:
             with _asking(WIRING):
                 request = device.capture_request(wait=PATIENCE)
@@ -260,11 +246,14 @@ class PiCamera:
             with _asking(WIRING):
                 array = request.make_array("main")
                 stamp = request.get_metadata().get("SensorTimestamp")
+                # The camera gives the nearest that it can to what it was asked for.
+                main = device.camera_configuration()["main"]
         finally:
             request.release()
         now = self._clock.now().monotonic
         boottime = time.clock_gettime(time.CLOCK_BOOTTIME)
-        return Frame(stream.upright(array), now - age_of(stamp, now, boottime))
+        rgb = to_rgb(array, main["format"], main["size"])
+        return Frame(upright(rgb, self._settings.rotation), now - age_of(stamp, now, boottime))
 
 
 def open_camera(spec: str, settings: Settings, clock: Clock) -> Camera:

@@ -1,5 +1,6 @@
 """What happens at the door as a line for people, or as one JSON object a line for programs."""
 
+import logging
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -26,36 +27,62 @@ from agent.core.types import LockState
 from agent.ports import Post, Recorded
 from agent.wire import event_kind
 
+log = logging.getLogger(__name__)
 
-class ConsoleReporter:
-    """Writes a line for each event and each change of the lock. Implements ports.Reporter."""
+
+class LocalReporter:
+    """A reporter within this process: it sends no inputs, and needs nothing twice.
+
+    Implements ports.Reporter but for what a child does with events and states.
+    """
+
+    def start(self, post: Post) -> None:
+        """Do nothing."""
+
+    def publish(self, recorded: Recorded) -> None:
+        """Do nothing."""
+
+    def republish(self, recorded: Recorded) -> None:
+        """Do nothing: it had the event when it happened."""
+
+    def announce(self, state: LockState) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class ConsoleReporter(LocalReporter):
+    """Writes a line for each event and each change of the lock."""
 
     def __init__(self, write: Callable[[str], None], *, as_json: bool) -> None:
         self._write = write
         self._as_json = as_json
-
-    def start(self, post: Post) -> None:
-        """Do nothing: a console sends no inputs."""
+        self._broken = False
 
     def publish(self, recorded: Recorded) -> None:
         """Write the event."""
         if self._as_json:
-            self._write(as_json(as_object(recorded)))
+            self._say(as_json(as_object(recorded)))
         else:
-            self._write(f"{local_time(recorded.now.wall)}  {in_words(recorded.event)}")
-
-    def republish(self, recorded: Recorded) -> None:
-        """Do nothing: the console has had it."""
+            self._say(f"{local_time(recorded.now.wall)}  {in_words(recorded.event)}")
 
     def announce(self, state: LockState) -> None:
         """Write the state."""
         if self._as_json:
-            self._write(as_json({"event": "lock_state", "state": state}))
+            self._say(as_json({"event": "lock_state", "state": state}))
         else:
-            self._write(f"{local_time(time.time())}  door {state}")
+            self._say(f"{local_time(time.time())}  door {state}")
 
-    def close(self) -> None:
-        """Do nothing: whoever gave the writer closes it."""
+    def _say(self, line: str) -> None:
+        if self._broken:
+            return
+        try:
+            self._write(line)
+        except OSError as error:
+            # A terminal that went away must not take the door with it.
+            self._broken = True
+            log.warning("console: %s: nothing more is written to it", error.strerror)
 
 
 def in_words(event: Event) -> str:  # noqa: C901 - one arm an event

@@ -23,11 +23,11 @@ _RESTORE = "nothing in it was changed: put it aside and restore a backup"
 def open_database(path: Path) -> Database:
     """Open the database at `path`, and make it where there is none.
 
-    The folder is made too (mode 0700), though not its parents. A file that is damaged, foreign or
+    The folder is made too (mode 0700). A file that is damaged, foreign or
     of a newer version is left as it is. Raises StoreError.
     """
     with translated(path):
-        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # SQLite gives -wal and -shm the mode of the file beside them.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with closing(_connect(path, "ro")) as connection:

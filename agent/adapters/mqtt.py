@@ -173,7 +173,8 @@ class MqttReporter:
     def _connect(self, access: Access, post: Post) -> Client:
         client = access.new_client(f"doorward-{self._door}")
         # An exception in one of these costs the connection, and not the thread.
-        client.on_connect = lambda client, _, _flags, code, _more: self._greet(client, code, post)
+        client.on_connect = lambda client, _, _flags, code, _more: self._greet(client, code)
+        client.on_subscribe = lambda _client, _, _mid, _codes, _more: self._begin(post)
         client.on_disconnect = lambda _client, _, flags, code, _more: self._dismissed(flags, code)
         client.on_message = lambda _client, _, message: self._received(message, post)
         client.max_queued_messages_set(UNACKNOWLEDGED)
@@ -207,7 +208,7 @@ class MqttReporter:
         )
         post(Faulted(Part.BROKER, message))
 
-    def _greet(self, client: Client, code: ReasonCode, post: Post) -> None:
+    def _greet(self, client: Client, code: ReasonCode) -> None:
         if code.is_failure:
             self._reason = str(code).lower()
             return
@@ -219,6 +220,9 @@ class MqttReporter:
         )
         client.subscribe([(self._topics.enrol, live), (self._topics.ack, live)])
         client.publish(self._topics.status, wire.ONLINE, qos=1, retain=True)
+
+    def _begin(self, post: Post) -> None:
+        # Not before: the answer to an event sent now could otherwise pass unheard.
         self._state_is_news = True
         self._connected = True
         self._at_fault = False

@@ -1,6 +1,7 @@
 """A bounded pulse: what is switched on goes off by itself, whatever becomes of who switched it."""
 
 import atexit
+import contextlib
 import logging
 import threading
 import time
@@ -39,7 +40,7 @@ class Pulse:
         # Made now, since a machine that has no thread to spare must find out before a door is open.
         self._timer = threading.Thread(target=self._run, name="release timer", daemon=True)
         self._timer.start()
-        atexit.register(self.close)
+        atexit.register(self._close_at_exit)
 
     @property
     def energised(self) -> bool:
@@ -112,8 +113,13 @@ class Pulse:
                 return
             self._closed = True
             self.drop()
-        atexit.unregister(self.close)
+        atexit.unregister(self._close_at_exit)
         self._timer.join()
+
+    def _close_at_exit(self) -> None:
+        # The timer has complained already, and tries on for as long as there is a process.
+        with contextlib.suppress(DeviceError):
+            self.close()
 
     def _run(self) -> None:
         complained = False

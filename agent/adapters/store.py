@@ -12,6 +12,7 @@ from agent.core.events import (
     Enrol,
     Erase,
     Event,
+    Granted,
     IssueCode,
     Revoke,
     SpendCodes,
@@ -85,6 +86,8 @@ class SqliteStore:
         keeps the journal from being cut: then it is finished by the next `load`, or at the start.
         """
         with translated(self._path), transaction(self._db):
+            if isinstance(event, Granted):
+                self._require_resident(event.subject)
             recorded = Recorded(self._last_seq() + 1, self._boot_id, now, event)
             try:
                 self._apply(change, now)
@@ -176,6 +179,12 @@ class SqliteStore:
     def _on_subject(self, statement: str, subject: SubjectId) -> None:
         if self._db.execute(statement, [subject]).rowcount != 1:
             raise StoreError(f"no subject {subject}: `doorward list` shows them")
+
+    def _require_resident(self, subject: SubjectId) -> None:
+        # Another process may have erased or revoked somebody while this grant waited for its turn.
+        statement = "SELECT 1 FROM subjects WHERE id = ? AND NOT revoked"
+        if not self._rows(statement, subject):
+            raise StoreError(f"{subject} was revoked or erased meanwhile: the store is read anew")
 
     def _forget_codes_of_other_boots(self) -> None:
         # Their times mean nothing in this boot, and their terms hold the label of an enrolee.

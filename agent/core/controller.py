@@ -53,6 +53,8 @@ from agent.core.types import (
     SubjectId,
 )
 
+HELD_AT_MOST = 100
+"""Effects that wait, at the most, for a store at fault to work again."""
 LINGER = 1.5
 """Seconds that an indication stays on once nothing renews it."""
 
@@ -78,6 +80,7 @@ class Controller:
         self._presentation = Presentation(rules.recognition)
         self._enroller = Enroller(rules.enrolment)
         self._faults: set[Part] = set()
+        self._held: list[Effect] = []
         self._rests_until: dict[SubjectId, float] = {}
         self._retry_at = float("-inf")
         self._shown = Indication.IDLE
@@ -105,7 +108,7 @@ class Controller:
     def handle(self, happened: Input, now: Now) -> list[Effect]:
         """Take one input and give the effects, to be done in order."""
         effects = [*self._elapsed(now), *self._respond(happened, now)]
-        return [effect for effect in effects if self._is_news(effect, now)]
+        return [effect for effect in self._hold(effects) if self._is_news(effect, now)]
 
     def _elapsed(self, now: Now) -> list[Effect]:
         effects = [*self._door.tick(now.monotonic), *self._enroller.tick(now.monotonic)]
@@ -233,9 +236,10 @@ class Controller:
         if not self._blocked:
             return [raised]
         self._presentation.clear()
-        ended = self._enroller.abandon(EnrolmentFailure.FAULT)
+        # Whoever was granted on what then failed was not let in, and need not wait to be.
+        self._rests_until.clear()
+        ended = self._enroller.faulted()
         failed = [effect for effect in ended if isinstance(effect, Append)]
-        # What the store cannot take must neither keep the door open nor hide the fault.
         return [*self._door.lock(), Show(Indication.FAULT), *failed, raised]
 
     def _recovered(self, part: Part) -> list[Effect]:
@@ -243,7 +247,18 @@ class Controller:
         if part not in self._faults:
             return backlog
         self._faults.remove(part)
-        return [Append(FaultCleared(part)), *backlog]
+        held: list[Effect] = []
+        if part is Part.STORE:
+            held, self._held = self._held, []
+        return [*held, Append(FaultCleared(part)), *backlog]
+
+    def _hold(self, effects: list[Effect]) -> list[Effect]:
+        """Keep for later what a store at fault cannot do now: it must not be lost."""
+        if Part.STORE not in self._faults:
+            return effects
+        held = [effect for effect in effects if isinstance(effect, Append | SendBacklog)]
+        self._held = [*self._held, *held][-HELD_AT_MOST:]
+        return [effect for effect in effects if effect not in held]
 
     def _hint(self, indication: Indication) -> list[Effect]:
         # While the door is open, that is what there is to say.

@@ -37,6 +37,10 @@ from agent.core.types import (
 FindCollision: TypeAlias = Callable[[Float32], SubjectId | None]
 """Gives the enrolled subject that a template (D,) is dangerously close to, if any."""
 
+REFUSALS_APART = 10.0
+"""Seconds between two records of refused enrolments: whoever can hold the button, or publish, could
+otherwise fill the log, and a full disk is a shut door."""
+
 HINTS: Mapping[QualityIssue, Indication] = {
     QualityIssue.TOO_FAR: Indication.COME_CLOSER,
     QualityIssue.CUT_OFF: Indication.LOOK_HERE,
@@ -162,6 +166,8 @@ class Enroller:
         self._administrator: tuple[SubjectId, float] | None = None
         self._codes: tuple[EnrolmentCode, ...] = ()
         self._spent_at = float("-inf")
+        self._refused_at = float("-inf")
+        self._committing: Collection | None = None
 
     @property
     def deadline(self) -> float | None:
@@ -173,6 +179,7 @@ class Enroller:
     ) -> None:
         """Take the store's codes; forget the visit of one who is no administrator any more."""
         self._codes = codes
+        self._committing = None
         if self._administrator is not None:
             visitor = subjects.get(self._administrator[0])
             if visitor is None or visitor.revoked or not visitor.administrator:
@@ -196,10 +203,10 @@ class Enroller:
         for code in self._live_codes(now):
             if compare_digest(code.code.encode(), typed.encode()):
                 return self._start(subject, _by_code(code), now, faulty=faulty)
-        failed = EnrolmentFailed(subject, EnrolmentFailure.UNAUTHORISED)
         if not self._codes:
-            return [Append(failed)]
+            return self._refuse(subject, EnrolmentFailure.UNAUTHORISED, now)
         self._spend_codes(now)
+        failed = EnrolmentFailed(subject, EnrolmentFailure.UNAUTHORISED)
         return [Append(failed, SpendCodes())]
 
     def observe(
@@ -218,7 +225,7 @@ class Enroller:
             return [Show(HINTS[nearest])]
         match collection.add(nearest, captured_at):
             case Step.TAKEN if collection.complete:
-                self._collection = None
+                self._collection, self._committing = None, collection
                 return self._complete(collection, now, find_collision)
             case Step.TAKEN:
                 return [Show(Indication.FRAME_TAKEN)]
@@ -243,6 +250,12 @@ class Enroller:
         failed = EnrolmentFailed(collection.subject, reason, frames, hint)
         return [Show(Indication.NOT_ENROLLED), Append(failed)]
 
+    def faulted(self) -> list[Effect]:
+        """End what a fault ends: the enrolment under way, or one that could not be committed."""
+        self._administrator = None
+        self._collection, self._committing = self._collection or self._committing, None
+        return self.abandon(EnrolmentFailure.FAULT)
+
     def _live_codes(self, now: Now) -> list[EnrolmentCode]:
         valid = self._rules.authority_seconds
         return [
@@ -259,16 +272,22 @@ class Enroller:
         self, subject: SubjectId, authority: Authority | None, now: Now, *, faulty: bool
     ) -> list[Effect]:
         if self._collection is not None:
-            return [Append(EnrolmentFailed(subject, EnrolmentFailure.BUSY))]
+            return self._refuse(subject, EnrolmentFailure.BUSY, now)
         if authority is None or faulty:
             reason = EnrolmentFailure.FAULT if faulty else EnrolmentFailure.UNAUTHORISED
-            return [Show(Indication.NOT_ENROLLED), Append(EnrolmentFailed(subject, reason))]
+            return [Show(Indication.NOT_ENROLLED), *self._refuse(subject, reason, now)]
         self._administrator = None
         self._spend_codes(now)
         deadline = now.monotonic + self._rules.seconds
         self._collection = Collection(self._rules, subject, authority, deadline)
         started = EnrolmentStarted(subject, authority.kind)
         return [Append(started, SpendCodes()), Show(Indication.ENROLLING)]
+
+    def _refuse(self, subject: SubjectId, reason: EnrolmentFailure, now: Now) -> list[Effect]:
+        if now.monotonic - self._refused_at < REFUSALS_APART:
+            return []
+        self._refused_at = now.monotonic
+        return [Append(EnrolmentFailed(subject, reason))]
 
     def _complete(
         self, collection: Collection, now: Now, find_collision: FindCollision

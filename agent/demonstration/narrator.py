@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from agent.adapters.console import as_json, as_object, in_words
+from agent.adapters.console import LocalReporter, as_json, as_object, in_words
 from agent.core.events import Event
 from agent.core.types import LockState
 from agent.errors import DoorwardError
-from agent.ports import Clock, Post, Recorded
+from agent.ports import Clock, Recorded
 
 PATIENCE = 30.0
 """Seconds that an act may take before the demonstration gives up."""
@@ -19,7 +19,7 @@ Write: TypeAlias = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the story came to. p50_ms, p95_ms: from a frame's capture to its probe, in ms."""
+    """What the story came to. p50_ms, p95_ms: from a frame's capture to its probe."""
 
     granted: int
     refused: int
@@ -29,8 +29,8 @@ class Summary:
     p95_ms: float
 
 
-class Narrator:
-    """Tells the story as it happens, and remembers it. Implements ports.Reporter."""
+class Narrator(LocalReporter):
+    """Tells the story as it happens, and remembers it."""
 
     def __init__(self, write: Write, clock: Clock, *, json: bool) -> None:
         self._write = write
@@ -39,7 +39,7 @@ class Narrator:
         self._clock = clock
         self._changed = threading.Condition()
         self._state = LockState.LOCKED
-        self._error: Exception | None = None
+        self.error: Exception | None = None
         self.events: list[Event] = []
 
     def witness(self, run: Callable[[], None]) -> None:
@@ -48,16 +48,13 @@ class Narrator:
             run()
         except Exception as error:  # noqa: BLE001 - raised again where it is waited for
             with self._changed:
-                self._error = error
+                self.error = error
                 self._changed.notify_all()
 
     def say(self, words: str) -> None:
         """Tell people, but no program, what comes next."""
         if not self._json:
             self._write(words)
-
-    def start(self, post: Post) -> None:
-        """Do nothing: a narrator sends no inputs."""
 
     def publish(self, recorded: Recorded) -> None:
         """Tell of an event."""
@@ -66,18 +63,12 @@ class Narrator:
             self.events.append(recorded.event)
             self._changed.notify_all()
 
-    def republish(self, recorded: Recorded) -> None:
-        """Do nothing: it was told."""
-
     def announce(self, state: LockState) -> None:
         """Tell of the lock."""
         self._tell({"event": "lock_state", "state": state}, f"door {state}")
         with self._changed:
             self._state = state
             self._changed.notify_all()
-
-    def close(self) -> None:
-        """Do nothing: whoever gave the writer closes it."""
 
     def await_event(self, kinds: tuple[type[Event], ...], after: int) -> Event:
         """Give the first event of these kinds among those from number `after` on.
@@ -89,10 +80,10 @@ class Narrator:
             return next((e for e in self.events[after:] if isinstance(e, kinds)), None)
 
         with self._changed:
-            self._changed.wait_for(lambda: find() is not None or self._error, PATIENCE)
+            self._changed.wait_for(lambda: find() is not None or self.error, PATIENCE)
             found = find()
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         if found is None:
             wanted = " or ".join(kind.__name__ for kind in kinds)
             message = f"demo: no {wanted} within {PATIENCE:.0f} s: is the machine overloaded?"

@@ -40,13 +40,15 @@ def fit(source: Float32, target: Float32) -> Similarity:
     Raises:
         ValueError: the source or the target points coincide, or a coordinate is not finite.
     """
+    if not (np.isfinite(source).all() and np.isfinite(target).all()):
+        raise ValueError("no similarity between points that are not finite")
     before, after = (points.astype(np.float64) @ (1, 1j) for points in (source, target))
     centre, goal = before.mean(), after.mean()
     before -= centre
     spread = float(np.vdot(before, before).real)
     turn = complex(np.vdot(before, after - goal)) / spread if spread > 0 else 0j
-    if not 0 < abs(turn) < np.inf:
-        raise ValueError("no similarity between points that coincide or are not finite")
+    if not abs(turn) > 0:
+        raise ValueError("no similarity between points that coincide")
     return Similarity(turn, complex(goal - turn * centre))
 
 

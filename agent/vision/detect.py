@@ -19,19 +19,15 @@ if TYPE_CHECKING:
 
 ANCHORS_PER_CELL = (2, 6)
 KEY_POINTS = 6
-MIN_SCORE = 0.4
-"""Below the usual 0.5 since the landmark model turns away what is no face."""
 MIN_OVERLAP = 0.3
 """Intersection over union from which two boxes are of one face, as in MediaPipe."""
-
-MIN_LOGIT = float(np.log(MIN_SCORE / (1 - MIN_SCORE)))
 
 MESH_SIZE = 192
 MESH_POINTS = 468
 MESH_MARGIN = 1.5
 """Side of what the landmark model sees, in sides of the detector's box, as it was trained."""
-MIN_PRESENCE_LOGIT = 0.0
-"""A presence of one half."""
+MIN_PRESENCE_LOGIT = 10.0
+"""Faces have 14 and more, at any distance in view; a mesh that has slipped off one has less."""
 
 LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS = (33, 133), (362, 263)
 NOSE, LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER = 1, 61, 291
@@ -77,11 +73,13 @@ class Layout:
     """A detector's input and anchors.
 
     width, height: of the input in pixels. strides: of its two layers in pixels of the input.
+    min_score: of what counts as a face, 0 to 1.
     """
 
     width: int
     height: int
     strides: tuple[int, int]
+    min_score: float
 
     def anchors(self) -> Float32:
         """(N, 2) centres in pixels of the input, in the order of the detector's outputs."""
@@ -94,10 +92,12 @@ class Layout:
         return np.concatenate(centres).astype(np.float32)
 
 
-NEAR = Layout(160, 96, (8, 16))
-"""Of the short-range model: three times as fast as FAR, and finds who stands within a metre."""
-FAR = Layout(224, 128, (16, 32))
-"""Of the back-camera model, which sees two metres and more."""
+NEAR = Layout(160, 96, (8, 16), min_score=0.75)
+"""Of the short-range model: three times as fast as FAR, and finds who stands within a metre. It
+boxes smaller faces too, but badly and with low scores: those are left to FAR."""
+FAR = Layout(224, 128, (16, 32), min_score=0.4)
+"""Of the back-camera model, which sees two metres and more. The score is below the usual 0.5 since
+the landmark model turns away what is no face."""
 
 
 class Detector:
@@ -107,6 +107,7 @@ class Detector:
         self._model = model
         self._layout = layout
         self._anchors = layout.anchors()
+        self._min_logit = float(np.log(layout.min_score / (1 - layout.min_score)))
 
     def find(self, pixels: Pixels) -> list[Detection]:
         """Find faces in (H, W, 3) uint8 RGB of any size, the largest first."""
@@ -120,14 +121,16 @@ class Detector:
         inner -= 1
         raw, logits = self._model(tensor)
         logits = logits.reshape(-1)
-        chosen = np.flatnonzero(logits > MIN_LOGIT)
+        chosen = np.flatnonzero(logits > self._min_logit)
         if not len(chosen) > 0:
             return []
         scale = np.array([width / inner_width, height / inner_height], np.float32)
         shapes = raw.reshape(-1, KEY_POINTS + 2, 2)[chosen]
         sizes = shapes[:, 1] * scale
-        points = (shapes + (self._anchors[chosen, None] - np.array([left, top], np.float32))) * scale
-        faces = _merge(points[:, 0], sizes, points[:, 2:4], 1 / (1 + np.exp(-logits[chosen])))
+        origin = np.array([left, top], np.float32)
+        points = (shapes + (self._anchors[chosen, None] - origin)) * scale
+        scores = np.reciprocal(1 + np.exp(-logits[chosen]))
+        faces = _merge(points[:, 0], sizes, points[:, 2:4], scores)
         return sorted(faces, key=lambda face: float(face.box[2:].prod()), reverse=True)
 
 
@@ -172,7 +175,8 @@ class Landmarker:
         centre = corner + extent / 2
         view = Similarity(turn, centre - turn * complex(MESH_SIZE / 2, MESH_SIZE / 2))
         square = sample(pixels, view, MESH_SIZE)
-        raw, presence = self._model(np.multiply(square, np.float32(1 / 255), dtype=np.float32)[None])
+        tensor = np.multiply(square, np.float32(1 / 255), dtype=np.float32)[None]
+        raw, presence = self._model(tensor)
         if not float(presence.item()) > MIN_PRESENCE_LOGIT:
             return None
         points = raw.reshape(MESH_POINTS, 3)

@@ -5,23 +5,23 @@ SHA-256 and parsed from those same bytes: an interpreter trusts its input, and s
 damaged one.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib
+import os
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.errors import ModelError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
+STDERR = 2
 
 PACKAGES = {"litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
 """The runtimes by family, the preferred one first."""
@@ -156,14 +156,34 @@ def _interpreter(path: Path, content: bytes, threads: int) -> Any:  # noqa: ANN4
             f"{RUNTIME} cannot be imported, {error}: reinstall the package {PACKAGES[RUNTIME]}"
         ) from error
     try:
-        interpreter = module.Interpreter(model_content=content, num_threads=threads)
-        interpreter.allocate_tensors()
+        with _unheard():
+            interpreter = module.Interpreter(model_content=content, num_threads=threads)
+            interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(
             f"{path}: {RUNTIME} cannot run it, {reason}; reinstall Doorward"
         ) from error
     return interpreter
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    # TFLite announces its delegate on stderr, from C++ and with no switch for it: an operator who
+    # reads one line for an error would read two.
+    try:
+        heard = os.dup(STDERR)
+    except OSError:
+        yield  # Nobody listens.
+        return
+    silence = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(silence, STDERR)
+        yield
+    finally:
+        os.dup2(heard, STDERR)
+        os.close(silence)
+        os.close(heard)
 
 
 def _indices(

@@ -82,7 +82,7 @@ def sample(pixels: Pixels, similarity: Similarity, size: int) -> Pixels:
 
 
 def _span(coordinates: list[float], step: int, limit: int) -> tuple[int, int]:
-    """Give the pixels, a multiple of `step` in number, that cover these coordinates and a margin."""
+    """Give the pixels, a multiple of `step` of them, that cover coordinates and a margin."""
     low = max(floor(min(coordinates)) - step, 0)
     high = min(ceil(max(coordinates)) + 2 * step, limit)
     return low, low + (high - low) // step * step

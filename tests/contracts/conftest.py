@@ -46,12 +46,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("certificates")
     (folder / "extensions").write_text(EXTENSIONS)
 
-    request = "openssl req -x509 -days 2 -noenc -newkey ec -pkeyopt ec_paramgen_curve:P-256".split()
+    key = ("-noenc", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
 
     def make(name: str, *options: str) -> None:
         files = ("-config", "extensions", "-keyout", f"{name}.key", "-out", f"{name}.pem")
         subprocess.run(
-            [*request, *files, "-subj", f"/CN={name}", *options],
+            ["openssl", "req", "-x509", "-subj", f"/CN={name}", *key, *files, *options],
             cwd=folder,
             check=True,
             capture_output=True,

@@ -92,7 +92,8 @@ def test_a_time_server_that_answers_later_is_believed_then(
     assert running.now().trusted
 
 
-def test_what_was_set_stays_set(machine: Path) -> None:
+def test_what_was_set_stays_set(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "LOOK_EVERY", 0.0)
     (machine / "synchronised").touch()
     running = clock_of(machine)
     assert running.now().trusted
@@ -110,6 +111,14 @@ def test_while_untrusted_it_does_not_look_each_time(machine: Path) -> None:
 def test_a_real_time_clock_that_agrees_is_believed(machine: Path) -> None:
     add_rtc(machine, f"{time.time() - 120:.0f}\n")
     assert clock_of(machine).now().trusted
+
+
+@pytest.mark.parametrize("off_by", [-3600, 3600])
+def test_a_real_time_clock_that_is_off_by_an_hour_is_not_believed(
+    machine: Path, off_by: int
+) -> None:
+    add_rtc(machine, f"{time.time() + off_by:.0f}\n")
+    assert not clock_of(machine).now().trusted
 
 
 def test_a_second_real_time_clock_counts_too(machine: Path) -> None:

@@ -208,8 +208,22 @@ def test_a_relay_that_does_not_let_go_is_tried_until_it_does(
     del gpio.broken[RELAY]
     assert eventually(lambda: not release.energised)
     assert gpio.level(RELAY) == gpio.LOW
-    assert caplog.text.count("cannot be locked") == 1
     release.close()
+
+
+def test_many_tries_to_lock_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    tries: list[str] = []
+
+    def off() -> None:
+        tries.append("one")
+        if len(tries) < 4:
+            raise DeviceError("relay: stuck")
+
+    pulse = Pulse(on=lambda: None, off=off)
+    pulse.energise(GRANT, 0.02)
+    assert eventually(lambda: not pulse.energised)
+    assert caplog.text.count("the door cannot be locked: relay: stuck") == 1
+    pulse.close()
 
 
 def test_a_relay_that_does_not_let_go_on_close_is_tried_after_it_too() -> None:
@@ -307,6 +321,16 @@ def test_under_a_simulated_clock_the_pulse_ends_when_the_clock_says_so() -> None
     assert door.settle() is None
     assert door.timeline == [(100.0, True), (105.0, False)]
     assert door.pulses == [(100.0, 105.0)]
+    door.close()
+
+
+def test_a_grant_that_comes_when_the_pulse_should_be_over_is_a_new_pulse() -> None:
+    clock = MovedClock()
+    door = SimulatedDoor(clock, lambda: SubjectId("s-2"))
+    door.energise(GRANT, 30.0)
+    clock.at = 140.0
+    door.energise(GRANT, 5.0)
+    assert door.timeline == [(100.0, True), (140.0, False), (140.0, True)]
     door.close()
 
 

@@ -222,9 +222,19 @@ def test_a_missing_video_is_an_error(tmp_path: Path) -> None:
 
 def test_a_video_without_a_picture_is_an_error(tmp_path: Path) -> None:
     write_video(tmp_path / "v.avi", [shade(0)], rate=10)
-    (tmp_path / "v.avi").write_bytes((tmp_path / "v.avi").read_bytes()[:5000])
+    content = (tmp_path / "v.avi").read_bytes()
+    # "movi" begins the part with the pictures; what comes before it can be read.
+    (tmp_path / "v.avi").write_bytes(content[: content.index(b"movi") + 40])
     with pytest.raises(DeviceError, match="not a video that can be read"):
         VideoCamera(tmp_path / "v.avi", 10.0, SystemClock())
+
+
+def test_a_video_that_goes_away_is_told_when_it_is_played(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.avi", [shade(0)], rate=10)
+    camera = VideoCamera(tmp_path / "v.avi", 10.0, SystemClock())
+    (tmp_path / "v.avi").unlink()
+    with pytest.raises(DeviceError, match="no such file"):
+        next(camera.frames())
 
 
 def test_what_is_no_video_is_one_line_and_the_libraries_add_none(tmp_path: Path) -> None:

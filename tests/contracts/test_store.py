@@ -27,6 +27,7 @@ from agent.core.events import (
     Event,
     FaultCleared,
     FaultRaised,
+    Granted,
     IssueCode,
     Part,
     Revoke,
@@ -41,6 +42,7 @@ from agent.core.types import (
     Embedding,
     EnrolmentCode,
     Float32,
+    Method,
     Now,
     Reason,
     Span,
@@ -85,6 +87,19 @@ def enrol(
     event = Enrolled(subject.id, AuthorityKind.CODE, len(embeddings), None)
     store.append(event, now, Enrol(subject, label, embeddings, CONSENT))
     return subject.id
+
+
+def granted(name: str) -> Granted:
+    return Granted(
+        SubjectId(name),
+        Method.FACE,
+        score=0.7,
+        threshold=0.5,
+        margin=None,
+        frames=3,
+        faces=1,
+        latency_ms=80.0,
+    )
 
 
 @contextmanager
@@ -327,6 +342,22 @@ def test_a_revoked_subject_stays_in_the_gallery_and_is_known_as_revoked(store: S
     assert loaded.gallery.subjects == (subject,)
     assert loaded.subjects[subject].revoked
     assert [row.revoked for row in store.subjects()] == [True]
+
+
+def test_nobody_is_granted_entry_whom_another_process_revoked_or_erased(
+    path: Path, store: SqliteStore
+) -> None:
+    for name in ("s-1", "s-2", "s-3"):
+        enrol(store, name)
+    store.load(MODEL)
+    with opened(path) as other:
+        other.append(Revoked(SubjectId("s-1")), NOW, Revoke(SubjectId("s-1")))
+        other.append(Erased(SubjectId("s-2")), NOW, Erase(SubjectId("s-2")))
+    for name in ("s-1", "s-2"):
+        with pytest.raises(StoreError, match=f"{name} was revoked or erased meanwhile"):
+            store.append(granted(name), NOW)
+    assert [each.seq for each in store.events()] == [1, 2, 3, 4, 5]
+    assert store.append(granted("s-3"), NOW).seq == 6
 
 
 @pytest.mark.parametrize(
@@ -718,10 +749,10 @@ def test_an_empty_file_becomes_a_database(path: Path) -> None:
         assert store.append(DENIED, NOW).seq == 1
 
 
-def test_a_folder_is_made_though_not_its_parents(tmp_path: Path) -> None:
-    path = tmp_path / "no" / "such" / "doorward.db"
-    assert f"{path}: No such file or directory: " in refusal(path)
-    assert not (tmp_path / "no").exists()
+def test_a_missing_folder_is_made_for_nobody_else(tmp_path: Path) -> None:
+    path = tmp_path / "not" / "yet" / "doorward.db"
+    with opened(path):
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from enum import StrEnum
 import numpy as np
 
 from agent.core.controller import Rules
+from agent.core.enrolment import REFUSALS_APART
 from agent.core.events import (
     Announce,
     Append,
@@ -144,6 +145,10 @@ class Account:
     _showing: Indication = Indication.IDLE
     _owed: SubjectId | None = None
     _lockout_owed: bool = False
+    _spending_owed: bool = False
+    _failures_owed: set[SubjectId] = field(default_factory=set)
+    _uncommitted: SubjectId | None = None
+    _turned_away_at: float = -math.inf
 
     # --- what is so -------------------------------------------------------------------------------
 
@@ -182,6 +187,14 @@ class Account:
             if kept.sound and float(kept.person.face @ person.face) >= ALIKE
         ]
 
+    def same(self, person: Person) -> list[Kept]:
+        """The person in the gallery, perhaps more than once, and whoever is no different."""
+        return [
+            kept
+            for kept in self.alike(person)
+            if kept.person is person or float(kept.template @ person.face) >= SAME
+        ]
+
     def expected(self, person: Person, now: Now) -> list[Subject]:
         """One of whom is to be let in if this person stands still now; none where that is unsure.
 
@@ -190,10 +203,9 @@ class Account:
         looking = not (self.blocked or self.enrolling or self.locked_out(now))
         if not looking or now.monotonic < self.retry_at or self.gallery_model != MODEL:
             return []
-        alike = self.alike(person)
-        same = [k.subject for k in alike if float(k.template @ person.face) >= SAME]
+        same = [kept.subject for kept in self.same(person)]
         hindered = any(self.objections(s, now) or not self.rested(s.id, now) for s in same)
-        return same if self.households(alike) == 1 and not hindered else []
+        return same if self.households(self.alike(person)) == 1 and not hindered else []
 
     def households(self, people: Sequence[Kept]) -> int:
         """Count them; whoever has none is one."""
@@ -241,6 +253,7 @@ class Account:
     ) -> None:
         """Take what the door is about to be told of its store."""
         self.kept, self.gallery_model, self.codes = dict(kept), model, codes
+        self._uncommitted = None
         visitor = kept.get(self.visit[0]) if self.visit else None
         if visitor is None or visitor.subject.revoked or not visitor.subject.administrator:
             self.visit = None
@@ -251,14 +264,32 @@ class Account:
 
     def before(self, happened: Input, now: Now) -> None:
         """Take an input that the door is about to get."""
-        if isinstance(happened, Observed):
-            self._watch(happened, now)
-        elif isinstance(happened, Recovered):
-            self.faults.discard(happened.part)
-        elif isinstance(happened, Faulted):
-            if happened.part not in self.faults and happened.part is not Part.BROKER:
-                self.evidence.clear()
-            self.faults.add(happened.part)
+        match happened:
+            case Observed():
+                self._watch(happened, now)
+            case EnrolCommanded():
+                known = [c for c in self.codes if c not in self.spent]
+                if known and self.authority(happened, now) is None:
+                    self.spent.update(known)
+                    self._spending_owed = True
+            case Recovered():
+                self.faults.discard(happened.part)
+            case Faulted() if happened.part not in self.faults:
+                self.faults.add(happened.part)
+                if happened.part is not Part.BROKER:
+                    self._fail()
+            case _:
+                pass
+
+    def _fail(self) -> None:
+        """Whatever was under way is over: it may have been what failed."""
+        self.evidence.clear()
+        self._rests_until.clear()
+        self.visit = None
+        ended = self.enrolling.subject if self.enrolling else self._uncommitted
+        if ended is not None:
+            self._failures_owed.add(ended)
+        self.enrolling = self._uncommitted = None
 
     def _watch(self, seen: Observed, now: Now) -> None:
         rules = self.rules.recognition
@@ -289,6 +320,7 @@ class Account:
             following = effects[number + 1] if number + 1 < len(effects) else None
             match effect:
                 case Append():
+                    promise(Part.STORE not in self.faults, "a record for a store at fault")
                     self._private(effect.event)
                     self._recorded(effect, happened, now)
                 case Energise():
@@ -309,6 +341,9 @@ class Account:
                     pass
         promise(self._owed is None, "a grant that releases nothing though the door is locked")
         promise(not self._lockout_owed, "too many refusals without a lockout")
+        if Part.STORE not in self.faults:
+            promise(not self._spending_owed, "a second guess")
+            promise(not self._failures_owed, "an enrolment that ends without a record")
         late = self.open_until is not None and now.monotonic >= self.open_until
         promise(not late, "the door open past its time")
         promise(not (self.blocked and self.open_until), "the door open in spite of a fault")
@@ -361,9 +396,8 @@ class Account:
         models = {model for _, _, model in self.evidence} | {self.gallery_model}
         promise(models == {MODEL}, "a grant across models")
         self._proven(who, rules.min_frames)
-        twins = [k for k in self.alike(who.person) if float(k.template @ who.template) >= SAME]
-        homes = {kept.subject.household or id(kept) for kept in twins}
-        promise(len(homes) == 1, "a grant to a face as like two households")
+        doubles = [k for k in self.same(who.person) if k.person is not who.person]
+        promise(self.households([who, *doubles]) == 1, "a grant to a face as like two households")
         sure = event.score >= event.threshold > 0 and event.frames == len(self.evidence)
         promise(sure, "a grant that does not tell what it rests on")
         rest = now.monotonic + rules.cooldown if self.open_until is None else self.open_until
@@ -381,15 +415,17 @@ class Account:
         shows = [float(person.face @ who.person.face) >= ALIKE for _, person, _ in self.evidence]
         promise(sum(shows) >= frames, "a decision on a subject on too few frames of it")
         promise(shows[-1], "a decision on a subject while somebody else stands in front")
-        people = {person.name for _, person, _ in self.evidence}
-        own = {kept.person.name for kept in self.kept.values() if kept.sound}
-        if len(people) == 1 and people <= own:
-            promise(people == {who.person.name}, "a resident taken for another")
+        people = {person.name: person for _, person, _ in self.evidence}
+        if len(people) == 1:
+            [person] = people.values()
+            same = self.same(person)
+            promise(not same or who in same, "a resident taken for another")
 
     def _denied(self, event: Denied, now: Now) -> None:
         rules = self.rules
         if event.reason in STRANGERS_REASONS:
             promise(event.subject is None, "a stranger named")
+            promise(bool(self.evidence), "a refusal of nobody")
             models = {model for _, _, model in self.evidence} | {self.gallery_model}
             mixed = models != {MODEL}
             promise((event.reason is Reason.WRONG_MODEL) == mixed, "a wrong reason")
@@ -422,8 +458,7 @@ class Account:
         people = {person.name: person for _, person, _ in self.evidence}
         if len(people) == 1:
             [person] = people.values()
-            homes = {k.subject.household or id(k) for k in self.alike(person)}
-            promise(len(homes) != 1, "a resident refused as a stranger")
+            promise(self.households(self.alike(person)) != 1, "a resident refused as a stranger")
 
     def _energised(self, effect: Energise, before: Effect | None, now: Now) -> None:
         event = before.event if isinstance(before, Append) else None
@@ -449,23 +484,28 @@ class Account:
     def _not_enrolled(
         self, event: EnrolmentFailed, change: object, happened: Input, now: Now
     ) -> None:
-        asked = isinstance(happened, EnrolButtonHeld | EnrolCommanded)
         self.reached[f"not enrolled: {event.reason}"] += 1
+        if change == SpendCodes():
+            self._spending_owed = False
+            return
+        if event.subject in self._failures_owed:
+            self._failures_owed.remove(event.subject)
+            return
+        if happened == Recovered(Part.STORE):
+            return
+        if isinstance(happened, EnrolButtonHeld | EnrolCommanded):
+            promise(now.monotonic >= self._turned_away_at + REFUSALS_APART, "a log that fills up")
+            self._turned_away_at = now.monotonic
         match event.reason:
             case EnrolmentFailure.UNAUTHORISED:
-                promise(asked and not self.authority(happened, now), "an authority turned away")
-                if isinstance(happened, EnrolCommanded) and self.codes:
-                    promise(change == SpendCodes(), "a second guess")
-                    self.spent.update(self.codes)
+                promise(not self.authority(happened, now), "an authority turned away")
                 return
             case EnrolmentFailure.BUSY:
-                promise(asked and self.enrolling is not None, "a door that is busy with nobody")
-                return
-            case EnrolmentFailure.FAULT if asked:
-                promise(self.blocked, "a fault that is none")
+                promise(self.enrolling is not None, "a door that is busy with nobody")
                 return
             case EnrolmentFailure.FAULT:
-                promise(self.blocked and isinstance(happened, Faulted), "a fault that is none")
+                promise(self.blocked, "a fault that is none")
+                return
             case EnrolmentFailure.CANCELLED:
                 promise(isinstance(happened, EnrolCancelled), "an enrolment cancelled by nobody")
             case _:
@@ -496,12 +536,14 @@ class Account:
         promise(told == (under_way.subject, under_way.kind, frames), "another enrolment told")
         taken = [self._frames[id(reference)] for reference in change.references]
         promise(len(taken) == frames, "too few references")
-        promise(len({id(reference) for reference in change.references}) == frames, "one frame twice")
+        promise(
+            len({id(reference) for reference in change.references}) == frames, "one frame twice"
+        )
         promise(all(at >= under_way.since - 1 for _, _, at in taken), "a frame from before")
         faces = [person.face for _, person, _ in taken]
         alike = all(float(one @ other) >= ALIKE for one in faces for other in faces)
         promise(alike, "references of two people")
-        self.enrolling = None
+        self.enrolling, self._uncommitted = None, subject.id
         self.reached[f"enrolled by {event.authority}"] += 1
 
     def person_of(self, reference: Embedding) -> Person:

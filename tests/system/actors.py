@@ -16,7 +16,16 @@ from agent.app import new_subject
 from agent.core.controller import Controller, Rules
 from agent.core.decision import Recognition
 from agent.core.enrolment import Enrolment
-from agent.core.events import Change, Enrol, Enrolled, Event, Observed, Started, StoreLoaded
+from agent.core.events import (
+    Change,
+    Enrol,
+    Enrolled,
+    Event,
+    Granted,
+    Observed,
+    Started,
+    StoreLoaded,
+)
 from agent.core.types import (
     AuthorityKind,
     Consent,
@@ -113,19 +122,15 @@ class Archive:
             assert self._changed.wait_for(lambda: len(found()) >= count, DEADLINE), self.events
             return found()[count - 1]
 
-    def locked(self) -> None:
-        """Wait until the last that was told is a locked door."""
-        with self._changed:
-            assert self._changed.wait_for(
-                lambda: self.states[-1:] == [LockState.LOCKED], DEADLINE
-            ), self.states
-
 
 class Disk(SqliteStore):
     """The real store, on a disk that can be full, or not be read for once."""
 
     full = False
+    full_for_enrolments = False
     unreadable = 0
+    waiting = False
+    """Whether a grant waits to be committed, or did."""
 
     def load(self, model: str) -> StoreLoaded:
         loaded = super().load(model)
@@ -135,7 +140,9 @@ class Disk(SqliteStore):
         return loaded
 
     def append(self, event: Event, now: Now, change: Change | None = None) -> Recorded:
-        self.check()
+        if self.full or (self.full_for_enrolments and isinstance(change, Enrol)):
+            raise StoreError("disk is full: free some space")
+        self.waiting = isinstance(event, Granted)
         return super().append(event, now, change)
 
     def check(self) -> None:

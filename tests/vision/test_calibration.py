@@ -1,0 +1,104 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from agent.core.matching import threshold_for
+from agent.errors import ModelError
+from agent.vision.calibration import load_calibration
+from agent.vision.models import RUNTIME, load_model
+from tests.vision.scenes import MODELS
+
+GOOD = """
+schema = 1
+provisional = true
+
+[[calibration]]
+model = "other/litert"
+points = [[0.1, 0.5]]
+
+[[calibration]]
+model = "ours/litert"
+points = [[0.4, 1e-3], [0.5, 1e-4], [0.6, 1e-5]]
+"""
+
+
+def load(folder: Path, text: str, model: str = "ours/litert") -> object:
+    (folder / "calibration.toml").write_text(text)
+    return load_calibration(folder, model)
+
+
+def test_the_committed_calibration_is_of_the_committed_embedder() -> None:
+    calibration = load_calibration(MODELS, f"{load_model(MODELS, 'embedder').digest}/{RUNTIME}")
+    assert calibration.provisional
+    assert calibration.points[0].threshold == pytest.approx(0.4)
+    assert calibration.points[-1].threshold <= 0.75
+
+
+@pytest.mark.parametrize("residents", [1, 2, 10, 50, 120])
+def test_the_default_target_can_be_met_for_a_house(residents: int) -> None:
+    model = f"{load_model(MODELS, 'embedder').digest}/{RUNTIME}"
+    threshold = threshold_for(load_calibration(MODELS, model), residents, 1e-3)
+    assert threshold.met
+    assert 0.4 <= threshold.cosine <= 0.7
+
+
+def test_no_rate_is_told_that_the_comparisons_cannot_support() -> None:
+    document = tomllib.loads((MODELS / "calibration.toml").read_text())
+    for entry in document["calibration"]:
+        assert all(fmr >= 3 / entry["comparisons"] for _, fmr in entry["points"])
+
+
+def test_the_entry_of_the_model_asked_for_is_given(tmp_path: Path) -> None:
+    (tmp_path / "calibration.toml").write_text(GOOD)
+    calibration = load_calibration(tmp_path, "ours/litert")
+    assert calibration.model == "ours/litert"
+    assert calibration.provisional is True
+    assert [(p.threshold, p.fmr) for p in calibration.points] == [
+        (0.4, 1e-3),
+        (0.5, 1e-4),
+        (0.6, 1e-5),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "schema",
+        "\x00",
+        GOOD.replace("schema = 1", "schema = 2"),
+        GOOD.replace("provisional = true", ""),
+        GOOD.replace("provisional = true", "provisional = 1"),
+        GOOD.replace("ours/litert", "ours/tflite-runtime"),
+        GOOD.replace("[0.5, 1e-4]", "[0.5]"),
+        GOOD.replace("[0.5, 1e-4]", "0.5"),
+        GOOD.replace("[0.5, 1e-4]", '["a", 1e-4]'),
+        GOOD.replace("[0.5, 1e-4]", "[0.5, nan]"),
+        GOOD.replace("[0.5, 1e-4]", "[0.5, 0.0]"),
+        GOOD.replace("[0.5, 1e-4]", "[0.5, 1e-2]"),
+        GOOD.replace("[0.5, 1e-4]", "[0.3, 1e-4]"),
+        GOOD.replace("points = [[0.4, 1e-3], [0.5, 1e-4], [0.6, 1e-5]]", "points = []"),
+        GOOD.replace("points = [[0.4, 1e-3], [0.5, 1e-4], [0.6, 1e-5]]", "points = 7"),
+        "schema = 1\nprovisional = true\ncalibration = 3",
+        "schema = 1\nprovisional = true\ncalibration = [3]",
+    ],
+)
+def test_a_calibration_that_cannot_be_used_is_an_error_of_one_line(
+    text: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError) as error:
+        load(tmp_path, text)
+    assert "\n" not in str(error.value)
+    assert str(tmp_path) in str(error.value)
+
+
+def test_a_missing_calibration_is_an_error_of_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"calibration\.toml: No such file"):
+        load_calibration(tmp_path, "ours/litert")
+
+
+def test_bytes_that_are_no_text_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "calibration.toml").write_bytes(b"\xff\xfe schema")
+    with pytest.raises(ModelError):
+        load_calibration(tmp_path, "ours/litert")
