@@ -73,29 +73,41 @@ def new_subject() -> SubjectId:
 def open_store(config: Config, clock: Clock) -> Store:
     """Open the database, and make it where there is none. Raises StoreError."""
     path = state_directory(config) / "doorward.db"
-    store = SqliteStore(path, clock.boot_id)
-    _leave_to_owner(path)
-    return store
+    with _state_folder(config):
+        os.close(_left_to_owner(path))
+    return SqliteStore(path, clock.boot_id)
 
 
-def _leave_to_owner(path: Path) -> None:
-    # What root makes in the service's folder must not keep the service from its own database.
+@contextmanager
+def _state_folder(config: Config) -> Iterator[Path]:
+    """Make the folder of the database where there is none; put errors in words."""
+    directory = state_directory(config)
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        yield directory
+    except OSError as error:
+        raise StoreError(
+            f"{directory}: {error.strerror}: set state_directory to a folder of yours"
+        ) from None
+
+
+def _left_to_owner(path: Path) -> int:
+    """Open a file, made where there is none, that belongs to the owner of its folder.
+
+    What root makes in the service's folder must not keep the service from its own database.
+    """
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if os.geteuid() == 0:
         folder = path.parent.stat()
-        os.chown(path, folder.st_uid, folder.st_gid)
+        os.fchown(file, folder.st_uid, folder.st_gid)
+    return file
 
 
 @contextmanager
 def sole_agent(config: Config) -> Iterator[None]:
     """Hold the right to be the one agent of this state folder. Raises StoreError."""
-    directory = state_directory(config)
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (directory / "agent.lock").open("w", encoding="ascii")
-        _leave_to_owner(directory / "agent.lock")
-    except OSError as error:
-        message = f"{directory}: {error.strerror}: set state_directory to a folder of yours"
-        raise StoreError(message) from None
+    with _state_folder(config) as directory:
+        lock = os.fdopen(_left_to_owner(directory / "agent.lock"), "w")
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

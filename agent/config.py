@@ -24,7 +24,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Door(Section, frozen=True):
     """The door itself."""
 
-    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")] = "front"
+    name: Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\Z")] = "front"
     """Names the door on MQTT: lower-case letters, digits and hyphens, at most 32."""
     release_seconds: Annotated[float, Meta(ge=1, le=30)] = 5.0
     """How long one grant releases the door, in seconds."""

@@ -193,7 +193,7 @@ def test_a_code_works_once() -> None:
     enroller.abandon(EnrolmentFailure.CANCELLED)
 
     assert command(enroller) == [Append(WRONG_CODE, None)]
-    assert press(enroller) == refused(EnrolmentFailure.UNAUTHORISED)
+    assert press(enroller, at=110.0) == refused(EnrolmentFailure.UNAUTHORISED)
 
 
 def test_a_wrong_code_spends_the_right_one() -> None:
@@ -240,8 +240,8 @@ def test_nobody_begins_while_the_door_is_faulty_and_the_code_stays_good() -> Non
     enroller = enroller_with(code())
 
     assert press(enroller, faulty=True) == refused(EnrolmentFailure.FAULT)
-    assert command(enroller, faulty=True) == refused(EnrolmentFailure.FAULT)
-    assert command(enroller) == BY_CODE
+    assert command(enroller, at=110.0, faulty=True) == refused(EnrolmentFailure.FAULT)
+    assert command(enroller, at=111.0) == BY_CODE
 
 
 def test_nobody_begins_while_somebody_else_is_being_enrolled() -> None:
@@ -251,9 +251,27 @@ def test_nobody_begins_while_somebody_else_is_being_enrolled() -> None:
     busy = [Append(EnrolmentFailed(NEWCOMER, EnrolmentFailure.BUSY))]
 
     assert press(enroller, at=101.0) == busy
-    assert command(enroller, "222222", at=101.0) == busy
+    assert command(enroller, "222222", at=111.0) == busy
     enroller.abandon(EnrolmentFailure.CANCELLED)
-    assert command(enroller, "222222", at=101.0) == BY_CODE
+    assert command(enroller, "222222", at=111.0) == BY_CODE
+
+
+def test_whoever_holds_the_button_or_publishes_cannot_fill_the_log() -> None:
+    enroller = Enroller(RULES)
+
+    answers = [press(enroller, at) + command(enroller, at=at) for at in (100.0, 105.0, 109.9)]
+
+    failed = [Append(EnrolmentFailed(NEWCOMER, EnrolmentFailure.UNAUTHORISED))]
+    assert [[e for e in answer if isinstance(e, Append)] for answer in answers] == [failed, [], []]
+    assert all(Show(Indication.NOT_ENROLLED) in answer for answer in answers)
+    assert command(enroller, at=110.0) == failed
+
+
+def test_a_guess_at_a_code_is_recorded_whatever_was_recorded_just_before() -> None:
+    enroller = enroller_with(code(issued_at=1.0))
+    press(enroller)
+
+    assert command(enroller) == [Append(WRONG_CODE, SpendCodes())]
 
 
 # --- the frames -----------------------------------------------------------------------------------
@@ -416,6 +434,35 @@ def test_an_enrolment_that_is_abandoned_keeps_nothing() -> None:
     assert enroller.abandon(EnrolmentFailure.FAULT) == ended(EnrolmentFailure.FAULT, 2)
     assert enroller.abandon(EnrolmentFailure.FAULT) == []
     assert show(enroller, NINA.probes(3)) == []
+
+
+def test_a_fault_ends_the_enrolment_under_way_and_an_administrators_visit() -> None:
+    enroller = enroller_of_administrator()
+    assert enroller.faulted() == []
+    assert press(enroller) == refused(EnrolmentFailure.UNAUTHORISED)
+    enroller.loaded((code(issued_at=110.0),), {})
+    press(enroller, at=110.0)
+    show(enroller, NINA.probes(2), start=110.0)
+
+    assert enroller.faulted() == ended(EnrolmentFailure.FAULT, 2)
+    assert enroller.faulted() == []
+
+
+def test_an_enrolment_that_could_not_be_committed_has_failed() -> None:
+    enroller = enroller_with(code())
+    press(enroller)
+    show(enroller, NINA.probes(3))
+
+    assert enroller.faulted() == ended(EnrolmentFailure.FAULT, 3)
+
+
+def test_an_enrolment_that_the_store_has_taken_does_not_fail_any_more() -> None:
+    enroller = enroller_with(code())
+    press(enroller)
+    show(enroller, NINA.probes(3))
+    enroller.loaded((), {})
+
+    assert enroller.faulted() == []
 
 
 def test_the_next_enrolment_begins_with_no_frames_of_the_one_before() -> None:

@@ -239,8 +239,8 @@ MUTANTS: dict[str, list[Edit]] = {
     "a wrong code may be followed by another": [
         (
             ENROLMENT,
-            "        self._spend_codes(now)\n        return [Append(failed",
-            "        return [Append(failed",
+            "        self._spend_codes(now)\n        failed",
+            "        failed",
         )
     ],
     "a visit authorises for ever": [

@@ -65,7 +65,7 @@ def test_shrinking_averages_and_does_not_skip_pixels(scale: float) -> None:
     side = round(SIZE * scale)
     noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     aligned = align(noise, (TEMPLATE + np.float32(0.5)) * np.float32(scale))
-    # Each pixel is the mean of a square of whole pixels, at least half as wide as what it stands for.
+    # Each pixel is the mean of pixels over at least half the width that it stands for.
     assert aligned.pixels.std() < 2 * noise.std() / scale
     assert aligned.pixels.mean() == pytest.approx(127.5, abs=1)
 

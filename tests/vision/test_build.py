@@ -311,11 +311,11 @@ def test_a_true_accept_rate_is_told_at_the_threshold_of_its_false_one() -> None:
 
 def test_accuracy_judges_each_fold_by_the_threshold_of_the_others() -> None:
     mated = np.arange(40) < 20
-    told_rightly = np.where(mated, 0.8, 0.1).astype(np.float32)
-    assert measure.accuracy(told_rightly, mated) == (1.0, 0.0)
-    mistaken = told_rightly.copy()
-    mistaken[0] = 0.0
-    assert measure.accuracy(mistaken, mated)[0] == pytest.approx(39 / 40)
+    scores = np.where(mated, 0.8, 0.4).astype(np.float32)
+    assert measure.accuracy(scores, mated) == (1.0, 0.0)
+    # One fold that a threshold of its own would tell rightly, and nobody else's does.
+    scores[:2], scores[20:22] = 0.3, 0.1
+    assert measure.accuracy(scores, mated)[0] == pytest.approx(0.95)
 
 
 def upstream() -> Path:
