@@ -12,22 +12,11 @@ import pytest
 
 from agent.adapters.clock import SystemClock
 from agent.adapters.frames import FramesCamera, VideoCamera
-from agent.core.types import Frame, Now, Pixels
+from agent.core.types import Frame, Pixels
 from agent.errors import DeviceError
 from agent.ports import Camera, Clock
+from tests.contracts.clocks import MovedClock
 from tests.contracts.pictures import QUADRANTS, corners, plain, write_picture, write_video
-
-
-class MovedClock:
-    """A clock that stands still until it is moved: so nothing is ever late by itself."""
-
-    boot_id = "boot-1"
-
-    def __init__(self) -> None:
-        self.at = 100.0
-
-    def now(self) -> Now:
-        return Now(self.at, self.at, 0, trusted=True)
 
 
 def shade(index: int) -> Pixels:

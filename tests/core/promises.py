@@ -148,6 +148,7 @@ class Account:
     _spending_owed: bool = False
     _failures_owed: set[SubjectId] = field(default_factory=set)
     _uncommitted: SubjectId | None = None
+    _unkept: set[SubjectId] = field(default_factory=set)
     _turned_away_at: float = -math.inf
 
     # --- what is so -------------------------------------------------------------------------------
@@ -289,6 +290,8 @@ class Account:
         ended = self.enrolling.subject if self.enrolling else self._uncommitted
         if ended is not None:
             self._failures_owed.add(ended)
+        if self._uncommitted is not None:
+            self._unkept.add(self._uncommitted)
         self.enrolling = self._uncommitted = None
 
     def _watch(self, seen: Observed, now: Now) -> None:
@@ -485,6 +488,8 @@ class Account:
         self, event: EnrolmentFailed, change: object, happened: Input, now: Now
     ) -> None:
         self.reached[f"not enrolled: {event.reason}"] += 1
+        if event.subject in self._unkept:
+            self.reached["not enrolled: not committed"] += 1
         if change == SpendCodes():
             self._spending_owed = False
             return

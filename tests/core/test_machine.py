@@ -1,9 +1,8 @@
 """The door, driven at random as the agent drives it, beside a plain account of what it promised.
 
 Random frames almost never earn a grant, so the rules are little scenes: somebody stands still, a
-second resident follows, a stranger tries until the door stops looking. The ordinary run is
-derandomised: red for one is red for all, and a change that makes the machine lame shows at once,
-because the test also asks whether every kind of outcome was reached.
+second resident follows, a stranger tries until the door stops looking. The test also asks whether
+every kind of outcome was reached, so that a change which makes the machine lame shows at once.
 """
 
 from collections import Counter
@@ -208,7 +207,9 @@ class Machine(RuleBasedStateMachine):
     def one_resident_follows_the_other(self, first: Person, second: Person, spacing: float) -> None:
         self.wait(60.0)
         self.stand(first, 3)
-        self.stand(second, 4, spacing)
+        self.stand(second, 3, spacing)
+        self.wait(self.account.rules.release_seconds)
+        self.stands_still(second, 3, spacing)
 
     @rule(person=residents)
     def comes_again_after_the_cooldown(self, person: Person) -> None:
@@ -351,6 +352,7 @@ class Machine(RuleBasedStateMachine):
         self.ask(EnrolCommanded(self.newcomer(), self.code(right=True)))
         if not lasting:
             self.a_part_recovers(part)
+            self.stands_still(person, 3, 0.1)
 
     @rule(part=st.sampled_from(Part))
     def a_part_recovers(self, part: Part) -> None:
@@ -490,12 +492,30 @@ class Machine(RuleBasedStateMachine):
         self.wait(60.0)
         self.stand(person, 3)
 
+    @rule(person=outsiders)
+    def the_disk_fills_up_during_an_enrolment(self, person: Person) -> None:
+        self.wait(20.0)
+        self.a_code_is_given_out()
+        self.ask(EnrolButtonHeld(self.newcomer()))
+        self.stand(person, 3, 0.45)
+        self.disk_full = True
+        self.stand(person, 6, 0.45)
+        self.everything_is_mended()
+
+    @precondition(lambda self: len(self.disk) < MOST_SUBJECTS)
+    @rule(person=outsiders, other=residents)
+    def somebody_else_steps_in_during_an_enrolment(self, person: Person, other: Person) -> None:
+        self.a_code_is_given_out()
+        self.ask(EnrolButtonHeld(self.newcomer()))
+        self.stand(person, 2, 0.45)
+        self.stand(other, 6, 0.45)
+        self.wait(20.0)
+
     @rule(
         person=outsiders,
-        other=outsiders,
-        how=st.sampled_from(["fault", "other", "cancelled", "busy", "poor", "nobody"]),
+        how=st.sampled_from(["fault", "cancelled", "busy", "poor", "nobody"]),
     )
-    def is_not_enrolled(self, person: Person, other: Person, how: str) -> None:
+    def is_not_enrolled(self, person: Person, how: str) -> None:
         self.a_code_is_given_out()
         self.ask(EnrolButtonHeld(self.newcomer()))
         self.stand(person, 0 if how == "nobody" else 2, 0.45)
@@ -503,8 +523,6 @@ class Machine(RuleBasedStateMachine):
             case "fault":
                 self.give(Faulted(Part.CAMERA, "gone"))
                 self.give(Recovered(Part.CAMERA))
-            case "other":
-                self.stand(other, 6, 0.45)
             case "cancelled":
                 self.give(EnrolCancelled())
             case "busy":
@@ -539,6 +557,38 @@ class Machine(RuleBasedStateMachine):
         promise(controller.wake_at == due, "a deadline that nobody is woken for")
 
 
+OFTEN = [
+    "grant",
+    "grant while open",
+    "locked in time",
+    "fault",
+    "fault while open",
+    "refusal: no_match",
+    "refusal: inconsistent",
+    "refusal: ambiguous",
+    "refusal: wrong_model",
+    "refusal: revoked",
+    "refusal: not_yet_valid",
+    "refusal: expired",
+    "refusal: outside_schedule",
+    "refusal: clock_not_set",
+    "lockout",
+    "enrolled by administrator",
+    "enrolled by code",
+    "not enrolled: unauthorised",
+    "not enrolled: busy",
+    "not enrolled: no_face",
+    "not enrolled: poor_frames",
+    "not enrolled: not_one_person",
+    "not enrolled: cancelled",
+    "not enrolled: fault",
+    "not enrolled: not committed",
+    "damaged templates",
+    "stale frames",
+]
+"""Outcomes without which the machine would prove little."""
+
+
 def test_the_door_keeps_its_promises() -> None:
     reached: Counter[str] = Counter()
 
@@ -546,15 +596,17 @@ def test_the_door_keeps_its_promises() -> None:
         def teardown(self) -> None:
             reached.update(self.account.reached)
 
-    run_state_machine_as_test(
-        Counted,
-        settings=settings(
-            max_examples=150,
-            stateful_step_count=30,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            phases=[Phase.generate],
-        ),
+    # Derandomised, so that red for one is red for all; not shrunk, which would take minutes.
+    ordinary = settings(
+        max_examples=150,
+        stateful_step_count=30,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
     )
-    print(sorted(reached.items()))
+    run_state_machine_as_test(Counted, settings=ordinary)
+
+    rare = {outcome: reached[outcome] for outcome in OFTEN if not reached[outcome] >= 3}
+    assert not rare
+    print(reached)
