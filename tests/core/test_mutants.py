@@ -31,6 +31,7 @@ AT_ONCE = 2
 
 SERVER = """
 import os
+import signal
 import sys
 
 import hypothesis.stateful
@@ -41,6 +42,7 @@ for line in sys.stdin:
     folder = line.rstrip()
     child = os.fork()
     if child == 0:
+        signal.alarm(120)
         output = os.open(f"{folder}/output", os.O_CREAT | os.O_WRONLY)
         os.dup2(output, 1)
         os.dup2(output, 2)
@@ -325,11 +327,13 @@ class Laboratory:
         folder = self._folder / name.replace(" ", "-")
         copy_with(MUTANTS[name], folder)
         server = self._servers.get()
-        assert server.stdin is not None
-        assert server.stdout is not None
-        print(folder, file=server.stdin, flush=True)
-        code = int(server.stdout.readline())
-        self._servers.put(server)
+        try:
+            assert server.stdin is not None
+            assert server.stdout is not None
+            print(folder, file=server.stdin, flush=True)
+            code = int(server.stdout.readline())
+        finally:
+            self._servers.put(server)
         return code, (folder / "output").read_text()
 
     def close(self) -> None:
@@ -358,4 +362,3 @@ def test_the_machine_finds(name: str, laboratory: Laboratory) -> None:
     broken = re.search(r"^E +tests\.core\.promises\.BrokenPromiseError: .+", output, re.MULTILINE)
     assert broken, output
     assert "Failing test case" in output
-    print(name, "=>", broken[0].partition(": ")[2])
