@@ -138,6 +138,7 @@ class Account:
     visit: tuple[SubjectId, float] | None = None
     retry_at: float = -math.inf
     _begun_at: float = -math.inf
+    _newest_at: float = -math.inf
     _frames: dict[int, tuple[Embedding, Person, float]] = field(default_factory=dict)
     _rests_until: dict[SubjectId, float] = field(default_factory=dict)
     _refused_at: list[float] = field(default_factory=list)
@@ -305,14 +306,15 @@ class Account:
         looking = not self.locked_out(now) and now.monotonic >= self.retry_at
         if not looking or not isinstance(seen.nearest, Probe):
             return
-        _, person, captured_at = self._frames[id(seen.nearest.embedding)]
-        last = self.evidence[-1][0] if self.evidence else -math.inf
-        if captured_at <= last:
+        if seen.captured_at <= self._newest_at:
             return
-        if captured_at - last > rules.max_gap:
+        if seen.captured_at - self._newest_at > rules.max_gap:
             self.evidence.clear()
-            self._begun_at = captured_at
-        self.evidence.append((captured_at, person, seen.nearest.embedding.model))
+        if not self.evidence:
+            self._begun_at = seen.captured_at
+        self._newest_at = seen.captured_at
+        embedding = seen.nearest.embedding
+        self.evidence.append((seen.captured_at, self.person_of(embedding), embedding.model))
         del self.evidence[: -rules.max_frames]
 
     # --- what comes out ---------------------------------------------------------------------------
@@ -551,9 +553,9 @@ class Account:
         self.enrolling, self._uncommitted = None, subject.id
         self.reached[f"enrolled by {event.authority}"] += 1
 
-    def person_of(self, reference: Embedding) -> Person:
-        """Whom a reference really shows."""
-        return self._frames[id(reference)][1]
+    def person_of(self, embedding: Embedding) -> Person:
+        """Whom a frame really shows."""
+        return self._frames[id(embedding)][1]
 
     def _private(self, event: Event) -> None:
         for part in fields(event):

@@ -610,7 +610,7 @@ def test_the_door_keeps_its_promises() -> None:
 
     # Derandomised, so that red for one is red for all; not shrunk, which would take minutes.
     ordinary = settings(
-        max_examples=150,
+        max_examples=100,
         stateful_step_count=30,
         deadline=None,
         derandomize=True,

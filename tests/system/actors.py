@@ -45,7 +45,7 @@ from tests.core.people import CALIBRATION, MODEL, Person
 
 RELEASE_SECONDS = 0.3
 RULES = Rules(
-    recognition=Recognition(patience=0.1, max_gap=0.3, cooldown=0.6, retry_after=0.2),
+    recognition=Recognition(patience=0.1, max_gap=0.3, cooldown=30.0, retry_after=0.2),
     enrolment=Enrolment(spacing=0.0, seconds=10.0),
     release_seconds=RELEASE_SECONDS,
 )
