@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ APPLICATION_ID = 0x446F6F72
 """Marks a database as Doorward's: "Door"."""
 PATIENCE_MS = 3000
 """How long to wait for another process that holds the database."""
+RETRY_SECONDS = 0.05
+"""Between two tries to cut the journal."""
 DISK_RESERVE = 64 * 1024
 """Free bytes below which a failed write is put down to a full disk."""
 
@@ -202,12 +205,18 @@ def transaction(database: Database, mode: str = "IMMEDIATE") -> Iterator[None]:
 
 def truncate_journal(database: Database, patience_ms: int) -> bool:
     """Move the journal into the database and cut it to nothing; False while a reader is open."""
+    # SQLite itself waits for readers, but never for another process that does the same as we do:
+    # and the agent does, when it notices what was committed here.
+    deadline = time.monotonic() + patience_ms / 1000
     database.execute(f"PRAGMA busy_timeout = {patience_ms}")
     try:
-        busy, _, _ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        while database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            if not time.monotonic() < deadline:
+                return False
+            time.sleep(RETRY_SECONDS)
     finally:
         database.execute(f"PRAGMA busy_timeout = {PATIENCE_MS}")
-    return not busy
+    return True
 
 
 @contextmanager

@@ -495,6 +495,28 @@ def test_an_erased_subject_is_gone_from_every_file_but_for_its_pseudonym(
     assert Erased(subject) in [each.event for each in store.events()]
 
 
+def test_an_erasure_is_finished_though_another_process_cuts_the_journal_as_well(
+    path: Path, store: SqliteStore
+) -> None:
+    over = threading.Event()
+
+    def cut() -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            while not over.is_set():
+                other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    cutting = threading.Thread(target=cut)
+    cutting.start()
+    try:
+        for number in range(10):
+            subject = enrol(store, f"s-{number}")
+            store.append(Erased(subject), NOW, Erase(subject))
+    finally:
+        over.set()
+        cutting.join()
+    assert store.subjects() == []
+
+
 def test_a_reader_that_keeps_an_erasure_from_finishing_is_reported_and_made_up_for(
     path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
