@@ -170,6 +170,16 @@ def test_frames_of_two_people_are_inconsistent_even_where_their_mean_would_pass(
     assert verdict == Refusal(Reason.INCONSISTENT)
 
 
+@pytest.mark.parametrize(("likeness", "agrees"), [(0.36, False), (0.4, True), (0.49, True)])
+def test_a_single_frame_may_be_a_little_less_like_than_the_whole(
+    likeness: float, agrees: bool
+) -> None:
+    """The threshold is 0.5, the slack 0.12."""
+    shown = [ADA.probe(1), ADA.probe(2, likeness), ADA.probe(3)]
+
+    assert (judge_of(ADA, BEN).judge(presented(shown)) is not None) is agrees
+
+
 def test_nobody_matches_while_the_newest_frame_shows_somebody_else() -> None:
     judge, shown = judge_of(ADA, BEN), [*ADA.probes(4), STRANGER.probe(9)]
 
@@ -279,6 +289,20 @@ def test_nearest_ranks_whatever_the_threshold() -> None:
 def test_a_rule_outside_its_bounds_is_refused(wrong: dict[str, float], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         replace(Recognition(), **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"min_frames": 2, "max_frames": 2},
+        {"min_frames": 20, "max_frames": 20},
+        {"patience": 0.0, "agreement_slack": 0.0, "min_margin": 0.0},
+        {"patience": 10.0, "agreement_slack": 1.0, "min_margin": 1.0},
+        {"max_age": 60.0, "max_gap": 60.0, "cooldown": 60.0, "retry_after": 60.0},
+    ],
+)
+def test_a_rule_at_its_bounds_is_taken(bounds: dict[str, float]) -> None:
+    replace(Recognition(), **bounds)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["max_age", "max_gap", "cooldown", "retry_after"])

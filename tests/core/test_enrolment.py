@@ -508,5 +508,18 @@ def test_a_rule_outside_its_bounds_is_refused(wrong: dict[str, float], named: st
         replace(Enrolment(), **wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"frames": 3, "seconds": 5.0, "authority_seconds": 5.0, "spacing": 0.0},
+        {"frames": 20, "seconds": 120.0, "authority_seconds": 600.0, "hold_seconds": 10.0},
+        {"hold_seconds": 0.5, "max_similarity": 0.0, "min_consistency": 0.0, "collision": 0.0},
+        {"max_similarity": 1.0, "min_consistency": 1.0, "collision": 1.0},
+    ],
+)
+def test_a_rule_at_its_bounds_is_taken(bounds: dict[str, float]) -> None:
+    replace(Enrolment(), **bounds)  # type: ignore[arg-type]
+
+
 def test_every_quality_issue_has_a_hint() -> None:
     assert set(HINTS) == set(QualityIssue)

@@ -226,7 +226,7 @@ def test_refusals_far_apart_are_not_in_a_row() -> None:
     attempts.refused(0.0)
 
     assert not attempts.refused(60.1)
-    assert attempts.refused(120.1)
+    assert attempts.refused(60.1 + 60.0)
 
 
 def test_a_grant_forgets_the_refusals_before_it() -> None:
@@ -261,3 +261,10 @@ def test_a_lockout_that_is_over_forgets_the_refusals_before_it() -> None:
 def test_a_lockout_outside_its_bounds_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         replace(Lockout(), **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "bounds", [{"refusals": 1, "seconds": 30.0}, {"refusals": 100, "seconds": 3600.0}]
+)
+def test_a_lockout_at_its_bounds_is_taken(bounds: dict[str, float]) -> None:
+    replace(Lockout(), **bounds)  # type: ignore[arg-type]
