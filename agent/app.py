@@ -10,6 +10,7 @@ from pathlib import Path
 from agent import __version__
 from agent.adapters.camera import open_camera
 from agent.adapters.clock import SystemClock
+from agent.adapters.database import open_for_owner, translated
 from agent.adapters.gpio import GpioInputs, GpioRelease, open_gpio
 from agent.adapters.indicator import GpioIndicator
 from agent.adapters.mqtt import MqttReporter
@@ -18,7 +19,7 @@ from agent.adapters.store import SqliteStore
 from agent.adapters.systemd import NotifySocket
 from agent.config import Config, parse_config
 from agent.core.controller import Controller, Rules
-from agent.core.events import Started, StoreLoaded
+from agent.core.events import Started
 from agent.core.matching import Calibration
 from agent.core.types import SubjectId
 from agent.errors import ConfigError, StoreError
@@ -72,42 +73,26 @@ def new_subject() -> SubjectId:
 
 def open_store(config: Config, clock: Clock) -> Store:
     """Open the database, and make it where there is none. Raises StoreError."""
-    path = state_directory(config) / "doorward.db"
-    with _state_folder(config):
-        os.close(_left_to_owner(path))
-    return SqliteStore(path, clock.boot_id)
+    return SqliteStore(state_directory(config) / "doorward.db", clock.boot_id)
 
 
 @contextmanager
-def _state_folder(config: Config) -> Iterator[Path]:
-    """Make the folder of the database where there is none; put errors in words."""
-    directory = state_directory(config)
+def opened_store(config: Config) -> Iterator[Store]:
+    """Open the database for a while. Raises StoreError."""
+    store = open_store(config, SystemClock())
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        yield directory
-    except OSError as error:
-        raise StoreError(
-            f"{directory}: {error.strerror}: set state_directory to a folder of yours"
-        ) from None
-
-
-def _left_to_owner(path: Path) -> int:
-    """Open a file, made where there is none, that belongs to the owner of its folder.
-
-    What root makes in the service's folder must not keep the service from its own database.
-    """
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    if os.geteuid() == 0:
-        folder = path.parent.stat()
-        os.fchown(file, folder.st_uid, folder.st_gid)
-    return file
+        yield store
+    finally:
+        store.close()
 
 
 @contextmanager
 def sole_agent(config: Config) -> Iterator[None]:
     """Hold the right to be the one agent of this state folder. Raises StoreError."""
-    with _state_folder(config) as directory:
-        lock = os.fdopen(_left_to_owner(directory / "agent.lock"), "w")
+    directory = state_directory(config)
+    with translated(directory):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.fdopen(open_for_owner(directory / "agent.lock"), "w")
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -147,9 +132,8 @@ def hardware(config: Config, camera: Camera) -> Door:
     )
 
 
-def simulation(camera: Camera, clock: Clock) -> Door:
+def simulation(camera: Camera, door: SimulatedDoor) -> Door:
     """Attach a simulated door."""
-    door = SimulatedDoor(clock, new_subject)
     return Door(camera=camera, release=door, inputs=door, indicator=door)
 
 
@@ -171,10 +155,6 @@ def assemble(  # noqa: PLR0913 - each is a part that the caller alone can choose
         enrolment=config.enrolment,
         release_seconds=config.door.release_seconds,
     )
-
-    def load(store: Store) -> StoreLoaded:
-        return store.load(calibration.model)
-
     return Runtime(
         controller=Controller(rules, calibration),
         vision=vision,
@@ -183,7 +163,7 @@ def assemble(  # noqa: PLR0913 - each is a part that the caller alone can choose
         reporters=reporters,
         service=NotifySocket(os.environ.get("NOTIFY_SOCKET")),
         clock=clock,
-        load=load,
+        model=calibration.model,
         started=Started(__version__, simulated),
     )
 
@@ -207,7 +187,10 @@ def agent(
     with sole_agent(config):
         vision, calibration = load_vision(config)
         source = open_camera(camera, config.camera, clock)
-        door = simulation(source, clock) if simulate else hardware(config, source)
+        if simulate:
+            door = simulation(source, SimulatedDoor(clock, new_subject))
+        else:
+            door = hardware(config, source)
         store = open_store(config, clock)
         told = [*reporters, *broker(config)]
         yield assemble(config, vision, calibration, door, store, told, clock, simulated=simulate)

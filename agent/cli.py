@@ -132,7 +132,7 @@ def enrol(  # noqa: PLR0913 - one parameter an option
         rules = settings.enrolment
         if not app.agent_is_running(settings):
             raise StoreError("no agent is running: start it, or enrol here and now with --camera")
-        with operations.opened(settings) as store:
+        with app.opened_store(settings) as store:
             issued = operations.issue_code(store, SystemClock(), authorised_by, terms)
             told = f"Hold the enrol button within {rules.authority_seconds:.0f} s"
             click.echo(
@@ -152,7 +152,7 @@ def enrol(  # noqa: PLR0913 - one parameter an option
 @click.pass_obj
 def list_(config: Path | None, *, json: bool) -> None:
     """List the residents."""
-    with operations.opened(app.load_config(config)) as store:
+    with app.opened_store(app.load_config(config)) as store:
         subjects = store.subjects()
     if json:
         click.echo(as_json(subjects))
@@ -180,7 +180,7 @@ def list_(config: Path | None, *, json: bool) -> None:
 @click.pass_obj
 def revoke(config: Path | None, *, subject: str, json: bool) -> None:
     """Stop admitting a resident, at once; the references are kept."""
-    with operations.opened(app.load_config(config)) as store:
+    with app.opened_store(app.load_config(config)) as store:
         recorded = operations.revoke(store, SystemClock(), SubjectId(subject))
     click.echo(as_json(as_object(recorded)) if json else in_words(recorded.event))
 
@@ -190,7 +190,7 @@ def revoke(config: Path | None, *, subject: str, json: bool) -> None:
 @click.pass_obj
 def erase(config: Path | None, *, subject: str, json: bool) -> None:
     """Forget a resident: references, label and consent record."""
-    with operations.opened(app.load_config(config)) as store:
+    with app.opened_store(app.load_config(config)) as store:
         recorded = operations.erase(store, SystemClock(), SubjectId(subject))
     click.echo(as_json(as_object(recorded)) if json else in_words(recorded.event))
 
@@ -222,7 +222,7 @@ def status(config: Path | None, *, json: bool) -> None:
 @click.pass_obj
 def events(config: Path | None, *, limit: int, json: bool) -> None:
     """Print the newest events, oldest of them first."""
-    with operations.opened(app.load_config(config)) as store:
+    with app.opened_store(app.load_config(config)) as store:
         found = store.last_events(limit)
     if json:
         for recorded in found:

@@ -59,12 +59,9 @@ def _models(config: Config) -> str:
 
 
 def _store(config: Config) -> str:
-    store = app.open_store(config, SystemClock())
-    try:
+    with app.opened_store(config) as store:
         store.check()
         count = len(store.subjects())
-    finally:
-        store.close()
     return f"{app.state_directory(config)}: {count} enrolled; templates are not encrypted yet"
 
 

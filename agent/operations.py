@@ -3,7 +3,6 @@
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -32,16 +31,6 @@ from agent.runtime import Runtime
 
 CODE_DIGITS = 6
 POLL_SECONDS = 0.3
-
-
-@contextmanager
-def opened(config: Config) -> Iterator[Store]:
-    """Open the database for a while. Raises StoreError."""
-    store = app.open_store(config, SystemClock())
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +99,7 @@ def enrol_here(
     config = msgspec.structs.replace(config, mqtt=Mqtt())
     with app.agent(config, camera, [*reporters, until], simulate=True) as runtime:
         until.runtime = runtime
-        with opened(config) as store:
+        with app.opened_store(config) as store:
             issued = issue_code(store, SystemClock(), authorised_by, terms)
         runtime.post(EnrolCommanded(app.new_subject(), issued.code))
         runtime.run()
@@ -154,7 +143,7 @@ class Status:
 def status(config: Config) -> Status:
     """Look at the store, the models and their calibration. Raises DoorwardError."""
     _, calibration = app.load_vision(config)
-    with opened(config) as store:
+    with app.opened_store(config) as store:
         loaded = store.load(calibration.model)
         last = store.last_events(1)
         cursor = store.cursor()

@@ -25,7 +25,6 @@ from agent.core.events import (
     SendBacklog,
     Show,
     Started,
-    StoreLoaded,
     Tick,
 )
 from agent.core.types import LockState, Now
@@ -66,7 +65,10 @@ class Door:
 
 
 class Runtime:
-    """Runs the agent from `run` to `stop`, and leaves the door locked."""
+    """Runs the agent from `run` to `stop`, and leaves the door locked.
+
+    model: as in Embedding, of what `vision` gives; references of another are not compared.
+    """
 
     def __init__(  # noqa: PLR0913 - it is given every part, and makes none
         self,
@@ -77,7 +79,7 @@ class Runtime:
         reporters: Sequence[Reporter],
         service: ServiceManager,
         clock: Clock,
-        load: Callable[[Store], StoreLoaded],
+        model: str,
         started: Started,
     ) -> None:
         self._controller = controller
@@ -86,12 +88,13 @@ class Runtime:
         self._reporters = reporters
         self._service = service
         self._clock = clock
-        self._load = load
+        self._model = model
         self._started = started
         self._inbox: queue.SimpleQueue[Input] = queue.SimpleQueue()
         self._ending = False
         self._watch = Watch(door.camera, vision, clock, self.post)
-        self._broken: dict[Part, Callable[[], None]] = {}
+        self._menders = {Part.STORE: self._mend_store, Part.RELEASE: self._mend_release}
+        self._broken: set[Part] = set()
         self._retry_at = float("inf")
         self._reported = 0
         self._sent_again = 0
@@ -125,7 +128,7 @@ class Runtime:
 
     def _begin(self) -> None:
         self._reported = self._last_seq()
-        self._handle(self._load(self._store))
+        self._handle(self._store.load(self._model))
         for reporter in self._reporters:
             reporter.start(self.post)
             reporter.announce(LockState.LOCKED)
@@ -187,10 +190,10 @@ class Runtime:
             if self._store.changed():
                 self._reload()
         except StoreError as error:
-            self._fault(Part.STORE, self._mend_store, error)
+            self._fault(Part.STORE, error)
 
     def _reload(self) -> None:
-        self._handle(self._load(self._store))
+        self._handle(self._store.load(self._model))
         self._report()
 
     def _mend_store(self) -> None:
@@ -219,9 +222,9 @@ class Runtime:
                 self._report()
         except StoreError as error:
             # No audit, no opening: the effects that were to follow are left undone.
-            self._fault(Part.STORE, self._mend_store, error)
+            self._fault(Part.STORE, error)
         except DeviceError as error:
-            self._fault(Part.RELEASE, self._mend_release, error)
+            self._fault(Part.RELEASE, error)
 
     def _report(self) -> None:
         # Read back, since other processes append to the log too: an erasure, a code given out.
@@ -271,7 +274,7 @@ class Runtime:
             self._door.release.drop()
         except DeviceError as error:
             # What follows a lock, such as the record of a fault, must not be lost with it.
-            self._fault(Part.RELEASE, self._mend_release, error)
+            self._fault(Part.RELEASE, error)
 
     def _announce(self, state: LockState) -> None:
         if Part.RELEASE in self._broken:
@@ -288,22 +291,22 @@ class Runtime:
             for reporter in self._reporters:
                 reporter.republish(recorded)
 
-    def _fault(self, part: Part, mend: Callable[[], None], error: DoorwardError) -> None:
+    def _fault(self, part: Part, error: DoorwardError) -> None:
         if part in self._broken:
             return
         log.error("%s", error)
-        self._broken[part] = mend
+        self._broken.add(part)
         self._retry_at = self._clock.now().monotonic + RETRY_EVERY
         self._handle(Faulted(part, one_line(error)))
 
     def _mend(self) -> None:
         if self._clock.now().monotonic < self._retry_at:
             return
-        for part, mend in list(self._broken.items()):
+        for part in list(self._broken):
             try:
-                mend()
+                self._menders[part]()
             except DoorwardError:
                 continue
-            del self._broken[part]
+            self._broken.remove(part)
             self._handle(Recovered(part))
         self._retry_at = self._clock.now().monotonic + RETRY_EVERY if self._broken else float("inf")

@@ -1,10 +1,11 @@
 """What every kind of test shares."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
+
+from agent.demonstration.broker import find_mosquitto
 
 VISION = Path(__file__).parent / "vision"
 
@@ -19,9 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def mosquitto_binary() -> str:
     """The broker's program; without it a test is skipped, but never unnoticed in CI."""
-    # Debian puts it where a user's PATH does not look.
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"])
-    found = shutil.which("mosquitto", path=path)
+    found = find_mosquitto()
     if found is None:
         missing = "mosquitto is not installed: sudo apt install mosquitto"
         if os.environ.get("CI") == "true":

@@ -32,7 +32,7 @@ def open_database(path: Path) -> Database:
     with translated(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # SQLite gives -wal and -shm the mode of the file beside them.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(open_for_owner(path))
         with closing(_connect(path, "ro")) as connection:
             _examine(connection, path)
         connection = _connect(path, "rw")
@@ -41,6 +41,19 @@ def open_database(path: Path) -> Database:
         except BaseException:
             connection.close()
             raise
+
+
+def open_for_owner(path: Path) -> int:
+    """Open a file, made where there is none (mode 0600), that belongs to its folder's owner.
+
+    What root makes in the service's folder must not keep the service from its own database. Gives
+    the descriptor. Raises OSError.
+    """
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if os.geteuid() == 0:
+        folder = path.parent.stat()
+        os.fchown(file, folder.st_uid, folder.st_gid)
+    return file
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -32,7 +32,6 @@ from agent.demonstration.narrator import PATIENCE, Narrator, Summary, Write
 from agent.demonstration.stage import Stage, photograph
 from agent.errors import DoorwardError
 from agent.ports import Clock, Store, Vision
-from agent.runtime import Door
 
 DOOR = "demo"
 RELEASE_SECONDS = 2.0
@@ -140,13 +139,12 @@ def play(write: Write, *, json: bool) -> bool:
         stage = Stage(config.camera.fps, clock)
         door = SimulatedDoor(clock, app.new_subject)
         # One connection for the agent's thread, one for this: as for daemon and command line.
-        ours = app.open_store(config, clock)
-        stack.callback(ours.close)
+        ours = stack.enter_context(app.opened_store(config))
         runtime = app.assemble(
             config,
             timed,
             calibration,
-            Door(camera=stage, release=door, inputs=door, indicator=door),
+            app.simulation(stage, door),
             app.open_store(config, clock),
             [narrator, *app.broker(config)],
             clock,

@@ -148,6 +148,17 @@ def store(path: Path) -> Iterator[SqliteStore]:
 # --- events
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_makes_in_the_folder_of_a_service_belongs_to_the_service(tmp_path: Path) -> None:
+    folder = tmp_path / "service"
+    folder.mkdir()
+    os.chown(folder, 4711, 4712)
+    with opened(folder / "doorward.db") as store:
+        store.append(DENIED, NOW)
+        owners = {(file.stat().st_uid, file.stat().st_gid) for file in folder.iterdir()}
+    assert owners == {(4711, 4712)}
+
+
 def test_events_are_numbered_from_one_without_a_gap(store: SqliteStore) -> None:
     events: list[Event] = [DENIED, FaultRaised(Part.CAMERA, "camera: gone"), DENIED]
     recorded = [store.append(event, NOW) for event in events]

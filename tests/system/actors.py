@@ -186,7 +186,7 @@ class Agent:
             reporters=[self.archive, *reporters],
             service=NotifySocket(None),
             clock=self.clock,
-            load=lambda store: store.load(MODEL),
+            model=MODEL,
             started=Started("test", simulated=True),
         )
         self.thread = threading.Thread(target=self._run, daemon=True)

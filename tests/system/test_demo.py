@@ -5,7 +5,7 @@ import subprocess
 import sys
 from typing import Any
 
-from agent.demonstration.broker import find_mosquitto
+import pytest
 
 SECONDS = 240.0
 
@@ -41,8 +41,8 @@ def test_residents_enter_and_nobody_else_does() -> None:
     assert states == ["locked", "unlocked", "locked", "unlocked", "locked"]
 
 
-def test_a_collector_has_every_event_where_there_is_a_broker(mosquitto_binary: str) -> None:
-    assert find_mosquitto() == mosquitto_binary
+@pytest.mark.usefixtures("mosquitto_binary")
+def test_a_collector_has_every_event_where_there_is_a_broker() -> None:
     code, out, err = _demo()
     assert code == 0, err
     assert "and has acknowledged them" in out
