@@ -1,6 +1,7 @@
 """The composition root: the only place that names the concrete classes behind the ports."""
 
 import fcntl
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator, Sequence
@@ -8,28 +9,38 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent import __version__
+from agent.adapters import backup
 from agent.adapters.camera import open_camera
 from agent.adapters.clock import SystemClock
-from agent.adapters.database import open_for_owner, translated
+from agent.adapters.database import translated
+from agent.adapters.devicekey import KeyFile, find_key
+from agent.adapters.documents import Verified, verify
+from agent.adapters.epoch import EpochSecret
+from agent.adapters.files import open_for_owner
 from agent.adapters.gpio import GpioInputs, GpioRelease, open_gpio
 from agent.adapters.indicator import GpioIndicator
 from agent.adapters.mqtt import MqttReporter
+from agent.adapters.note import parse_verifier
 from agent.adapters.simulated import SimulatedDoor
 from agent.adapters.store import SqliteStore
 from agent.adapters.systemd import NotifySocket
+from agent.adapters.vault import Vault
 from agent.config import Config, parse_config
 from agent.core.controller import Controller, Rules
-from agent.core.events import Started
+from agent.core.events import Restored, Started
 from agent.core.matching import Calibration
-from agent.core.types import SubjectId
-from agent.errors import ConfigError, StoreError
-from agent.ports import Camera, Clock, Reporter, Store, Vision
+from agent.core.types import Notice, SubjectId
+from agent.errors import ConfigError, DamagedStoreError, StoreError
+from agent.housekeeping import Housekeeping
+from agent.ports import Camera, Clock, DeviceKey, Recorded, Reporter, Store, Vision
 from agent.runtime import Door, Runtime
 from agent.vision.calibration import load_calibration
 from agent.vision.pipeline import load_pipeline
 
 SYSTEM_CONFIG = Path("/etc/doorward/doorward.toml")
 SERVICE_STATE = Path("/var/lib/doorward")
+DATABASE = "doorward.db"
+NOTICES = Path(__file__).resolve().parent / "notices"
 
 
 def load_config(path: Path | None) -> Config:
@@ -71,9 +82,83 @@ def new_subject() -> SubjectId:
     return SubjectId(f"s-{secrets.token_hex(8)}")
 
 
+def load_notice(config: Config) -> Notice:
+    """Read the privacy notice in force. Raises ConfigError."""
+    version = config.enrolment.notice
+    path = Path(config.notice_file) if config.notice_file else NOTICES / f"{version}.md"
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: privacy notice {version!r} cannot be read: {error.strerror}: "
+            "set notice_file to its text, or [enrolment] notice to the version that there is"
+        ) from None
+    return Notice(version, hashlib.sha256(text).hexdigest())
+
+
+def device_key(config: Config) -> DeviceKey:
+    """Read the device key; a device that has none and never had a database makes a key file.
+
+    Raises StoreError.
+    """
+    directory = state_directory(config)
+    source = find_key(directory)
+    if isinstance(source, KeyFile) and not EpochSecret(directory).path.exists():
+        source.make()
+    return source.read()
+
+
+def database(config: Config) -> Path:
+    """Give the file of the database."""
+    return state_directory(config) / DATABASE
+
+
 def open_store(config: Config, clock: Clock) -> Store:
-    """Open the database, and make it where there is none. Raises StoreError."""
-    return SqliteStore(state_directory(config) / "doorward.db", clock.boot_id)
+    """Open the database, and make it where there never was one. Raises StoreError."""
+    return SqliteStore(database(config), clock, device_key(config))
+
+
+def checked_store(config: Config, clock: Clock) -> Store:
+    """Open the database and check all of it; what is damaged is set aside. Raises StoreError."""
+    path = database(config)
+    try:
+        store = open_store(config, clock)
+        try:
+            store.verify()
+        except StoreError:
+            store.close()
+            raise
+    except DamagedStoreError as error:
+        with translated(path):
+            aside = backup.set_aside(path)
+        raise StoreError(f"{error}; it is kept as {aside}") from error
+    return store
+
+
+def restore_backup(config: Config, file: Path, *, older: bool) -> Recorded:
+    """Put a backup in the place of the database, with no agent running. Raises StoreError."""
+    with sole_agent(config):
+        vault = Vault(device_key(config))
+        seq = backup.restore(database(config), file, vault, older=older)
+        clock = SystemClock()
+        with opened_store(config) as store:
+            return store.append(Restored(seq), clock.now())
+
+
+def make_backup(config: Config) -> Path:
+    """Copy the database into the folder of backups. Raises StoreError."""
+    with opened_store(config):
+        return backup.make_backup(database(config))
+
+
+def check_document(config: Config, note: str, key: str | None) -> Verified:
+    """Check a signed note with a verifier key, or without one, with this device's own.
+
+    Raises StoreError, and ValueError for a note or key that does not hold.
+    """
+    own = key is None
+    verifier = Vault(device_key(config)).signer.verifier if own else parse_verifier(key or "")
+    return verify(note, verifier)
 
 
 @contextmanager
@@ -154,6 +239,7 @@ def assemble(  # noqa: PLR0913 - each is a part that the caller alone can choose
         lockout=config.lockout,
         enrolment=config.enrolment,
         release_seconds=config.door.release_seconds,
+        notice=load_notice(config),
     )
     return Runtime(
         controller=Controller(rules, calibration),
@@ -165,6 +251,7 @@ def assemble(  # noqa: PLR0913 - each is a part that the caller alone can choose
         clock=clock,
         model=calibration.model,
         started=Started(__version__, simulated),
+        housekeeping=Housekeeping(store, config.retention),
     )
 
 
@@ -191,6 +278,6 @@ def agent(
             door = simulation(source, SimulatedDoor(clock, new_subject))
         else:
             door = hardware(config, source)
-        store = open_store(config, clock)
+        store = checked_store(config, clock)
         told = [*reporters, *broker(config)]
         yield assemble(config, vision, calibration, door, store, told, clock, simulated=simulate)

@@ -98,6 +98,15 @@ class Mqtt(Section, frozen=True):
             raise ValueError(message)
 
 
+class Retention(Section, frozen=True):
+    """How long what the door keeps is kept. Nothing goes while the clock is not set."""
+
+    unused_days: Annotated[int, Meta(ge=1, le=3650)] | None = 365
+    """Days after which a resident who was not admitted once is erased; none: never."""
+    event_days: Annotated[int, Meta(ge=1, le=3650)] = 90
+    """Days after which events are taken out of the log."""
+
+
 class Gpio(Section, frozen=True):
     """BCM numbers of the lines; None where nothing is connected."""
 
@@ -133,10 +142,13 @@ class Config(Section, frozen=True):
     recognition: Recognition = Recognition()
     lockout: Lockout = Lockout()
     enrolment: Enrolment = Enrolment()
+    retention: Retention = Retention()
     mqtt: Mqtt = Mqtt()
     gpio: Gpio = Gpio()
     state_directory: str | None = None
     """Folder of the database; None takes the service's own, or ~/.local/state/doorward."""
+    notice_file: str | None = None
+    """The privacy notice that enrolees are given; None takes the one that came with the program."""
     models_directory: str | None = None
     """Folder of the models; None takes those that came with the program."""
 

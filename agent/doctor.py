@@ -9,6 +9,7 @@ from agent import app
 from agent.adapters.broker import explain, read_access
 from agent.adapters.camera import open_camera
 from agent.adapters.clock import SystemClock
+from agent.adapters.devicekey import describe
 from agent.adapters.gpio import open_gpio
 from agent.config import Config, Mqtt
 from agent.errors import ConfigError, DeviceError, DoorwardError
@@ -36,12 +37,13 @@ def examine(config_file: Path | None, *, simulate: bool) -> Iterator[Check]:
     yield Check("config", good=True, needed=True, finding=f"door {config.door.name!r}")
     parts = [
         ("models", _models, True),
+        ("key", _key, True),
         ("store", _store, True),
         ("broker", _broker, False),
         ("clock", _clock, False),
     ]
     if not simulate:
-        parts[2:2] = [("camera", _camera, True), ("gpio", _gpio, True)]
+        parts[3:3] = [("camera", _camera, True), ("gpio", _gpio, True)]
     for part, look, needed in parts:
         try:
             yield Check(part, good=True, needed=needed, finding=look(config))
@@ -61,8 +63,14 @@ def _models(config: Config) -> str:
 def _store(config: Config) -> str:
     with app.opened_store(config) as store:
         store.check()
+        store.verify()
         count = len(store.subjects())
-    return f"{app.state_directory(config)}: {count} enrolled; templates are not encrypted yet"
+    return f"{app.state_directory(config)}: {count} enrolled; the log is as it was committed"
+
+
+def _key(config: Config) -> str:
+    key = app.device_key(config)
+    return f"{key.origin}: protection level {int(key.level)}, {describe(key.level)}"
 
 
 def _camera(config: Config) -> str:

@@ -19,3 +19,11 @@ class StoreError(DoorwardError):
 
 class DeviceError(DoorwardError):
     """The camera, the relay, the broker or another device does not do its part."""
+
+
+class DamagedStoreError(StoreError):
+    """The database holds what Doorward never wrote: it is to be set aside, not to be mended."""
+
+
+class FullDiskError(StoreError):
+    """There is no room to write: something must be freed."""

@@ -9,9 +9,14 @@ import msgspec
 
 from agent import app
 from agent.adapters.clock import SystemClock
-from agent.adapters.console import LocalReporter
+from agent.adapters.console import LocalReporter, as_object
+from agent.adapters.log import named
 from agent.config import Config, Mqtt
+from agent.core.consent import Roll
+from agent.core.enrolment import give_consent
 from agent.core.events import (
+    ConsentRenewed,
+    ConsentSuspended,
     EnrolCommanded,
     Enrolled,
     EnrolmentAuthorised,
@@ -20,17 +25,20 @@ from agent.core.events import (
     Erase,
     Erased,
     IssueCode,
+    RenewConsent,
     Revoke,
     Revoked,
+    SuspendConsent,
 )
 from agent.core.matching import Threshold, threshold_for
-from agent.core.types import AuthorityKind, EnrolmentCode, SubjectId, Terms
+from agent.core.types import AuthorityKind, EnrolmentCode, SubjectId, Suspension, Terms
 from agent.errors import StoreError
-from agent.ports import Clock, Recorded, Reporter, Store
+from agent.ports import Clock, Recorded, Reporter, Store, SubjectRow
 from agent.runtime import Runtime
 
 CODE_DIGITS = 6
 POLL_SECONDS = 0.3
+EXPORT_BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,30 +119,108 @@ def revoke(store: Store, clock: Clock, subject: SubjectId) -> Recorded:
     return store.append(Revoked(subject), clock.now(), Revoke(subject))
 
 
-def erase(store: Store, clock: Clock, subject: SubjectId) -> Recorded:
-    """Forget a subject. Raises StoreError where there is no such subject, or it is not all gone."""
-    return store.append(Erased(subject), clock.now(), Erase(subject))
+def erase(store: Store, clock: Clock, subject: SubjectId) -> str:
+    """Forget a subject; give the certificate, also of one who was forgotten before.
+
+    Raises StoreError where there is no such subject, or it is not all gone.
+    """
+    certificate = store.certificate(subject)
+    if certificate is None:
+        store.append(Erased(subject), clock.now(), Erase(subject))
+        certificate = store.certificate(subject)
+    if certificate is None:
+        raise StoreError(f"the erasure of {subject} is not complete yet: try again")
+    return certificate
+
+
+def withdraw_consent(store: Store, clock: Clock, subject: SubjectId) -> Recorded:
+    """Stop comparing a subject's face, at once; the references are kept. Raises StoreError."""
+    if store.resident(subject).subject.suspended is not None:
+        raise StoreError(f"{subject}: the consent does not count any more already")
+    reason = Suspension.WITHDRAWN
+    return store.append(
+        ConsentSuspended(subject, reason), clock.now(), SuspendConsent(subject, reason)
+    )
+
+
+def renew_consent(
+    config: Config, store: Store, subject: SubjectId, authorised_by: str, guardian: str | None
+) -> Recorded:
+    """Record that a subject, or a minor's guardian, consented to the notice in force.
+
+    Raises ConfigError without the notice, StoreError.
+    """
+    now = SystemClock().now()
+    minor = store.resident(subject).subject.minor
+    if minor != bool(guardian and guardian.strip()):
+        raise StoreError(f"{subject}: a minor needs --guardian, and nobody else has one")
+    notice = app.load_notice(config)
+    consent = give_consent(config.enrolment, notice, authorised_by, guardian, now.wall)
+    return store.append(ConsentRenewed(subject), now, RenewConsent(subject, consent))
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """All that is held on a subject; times are seconds since the Unix epoch.
+
+    references: how many templates there are; their numbers never leave the device. receipt: of the
+    consent, a signed note. leave_code: whoever shows it over MQTT has the subject erased.
+    """
+
+    subject: SubjectRow
+    references: int
+    receipt: str | None
+    leave_code: str
+    verifier: str
+    events: list[dict[str, object]]
+
+
+def export(store: Store, subject: SubjectId) -> Export:
+    """Put together what a resident has a right to see. Raises StoreError."""
+    resident = store.resident(subject)
+    row = next(row for row in store.subjects() if row.id == subject)
+    events: list[dict[str, object]] = []
+    seen = 0
+    while batch := store.events(after=seen, limit=EXPORT_BATCH):
+        seen = batch[-1].seq
+        events += [as_object(each) for each in batch if subject in named(each.event)]
+    return Export(
+        row,
+        row.references,
+        resident.receipt,
+        resident.subject.leave_code,
+        store.verifier,
+        events,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the door is like now. waiting: events that no collector has acknowledged."""
+    """What the door is like now.
+
+    residents: who may enter by face. suspended: whose consent does not count, so that they are
+    compared with nobody. compared: how many templates are. waiting: events that no collector has
+    acknowledged. verifier: the key to check with what this device signs.
+    """
 
     door: str
     running: bool
     residents: int
     revoked: int
+    suspended: int
+    compared: int
     threshold: Threshold
     target_fpir: float
     provisional: bool
     waiting: int
     last_event: Recorded | None
+    verifier: str
 
     @property
     def sureness(self) -> str:
         """What the threshold in force means, in words."""
         once = f"about once in {1 / self.threshold.fpir:,.0f} attempts, at the most"
-        who = f"with {self.residents + self.revoked} enrolled, a stranger is admitted {once}"
+        who = f"with {self.compared} compared, a stranger is admitted {once}"
         unmet = "" if self.threshold.met else f"; the target of {self.target_fpir:g} is NOT met"
         caveat = "; provisional calibration" if self.provisional else ""
         return f"{who}{unmet}{caveat}"
@@ -147,17 +233,24 @@ def status(config: Config) -> Status:
         loaded = store.load(calibration.model)
         last = store.last_events(1)
         cursor = store.cursor()
+        verifier = store.verifier
+    roll = Roll(app.load_notice(config), calibration.model)
+    roll.load(loaded, SystemClock().now())
     subjects = loaded.subjects.values()
     revoked = sum(subject.revoked for subject in subjects)
+    admitted = sum(not subject.revoked for subject in roll.standing.values())
     target = config.recognition.target_fpir
     return Status(
         door=config.door.name,
         running=app.agent_is_running(config),
-        residents=len(subjects) - revoked,
+        residents=admitted,
         revoked=revoked,
-        threshold=threshold_for(calibration, len(loaded.gallery.subjects), target),
+        suspended=len(subjects) - len(roll.standing),
+        compared=len(roll.gallery.subjects),
+        threshold=threshold_for(calibration, len(roll.gallery.subjects), target),
         target_fpir=target,
         provisional=calibration.provisional,
         waiting=(last[0].seq if last else 0) - cursor,
         last_event=last[0] if last else None,
+        verifier=verifier,
     )

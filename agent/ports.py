@@ -1,11 +1,12 @@
 """The edges of the agent as Protocols: what the runtime relies on and adapters provide."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Protocol, TypeAlias
 
 from agent.core.events import Change, Event, Indication, Input, Observed, StoreLoaded
-from agent.core.types import Frame, Grant, LockState, Now
+from agent.core.types import Frame, Grant, LockState, Now, Subject, SubjectId, Suspension
 
 Post: TypeAlias = Callable[[Input], None]
 """Puts an input into the deciding thread's inbox. Safe from any thread; never blocks or raises."""
@@ -13,30 +14,84 @@ Post: TypeAlias = Callable[[Input], None]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An event as committed. seq: gapless, from 1. boot_id: of the boot it happened in."""
+    """An event as committed. seq: gapless, from 1. boot_id: of the boot it happened in.
+
+    head: the log up to this event as a signed note (docs/vault.md).
+    """
 
     seq: int
     boot_id: str
     now: Now
     event: Event
+    head: str = field(default="", compare=False, repr=False)
+
+
+class ProtectionLevel(IntEnum):
+    """What the device key is safe from."""
+
+    HOST_KEY = 0
+    """The key lies on the card of the database: a copied database is useless, a stolen card not."""
+    TPM = 1
+    """A TPM holds it: a stolen card is useless, the whole device is not."""
+    SIGNED_BOOT = 2
+    """A TPM gives it to a signed boot only."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceKey:
+    """The secret that everything in the store hangs from. secret: 32 bytes. origin: in words."""
+
+    secret: bytes = field(repr=False)
+    level: ProtectionLevel
+    origin: str
+
+
+class KeySource(Protocol):
+    """Where the device key comes from."""
+
+    def read(self) -> DeviceKey:
+        """Give the key. Raises StoreError, and changes nothing, where it cannot be had."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class SubjectRow:
-    """What an administrator sees of a subject. Times are seconds since the Unix epoch."""
+    """What an administrator sees of a subject. Times are seconds since the Unix epoch.
+
+    used_at: when the subject was last admitted, to the day.
+    """
 
     id: str
     label: str
     household: str | None
     administrator: bool
     revoked: bool
+    minor: bool
     not_before: float | None
     not_after: float | None
     schedule: str
     references: int
     enrolled_at: float
+    used_at: float | None
     authorised_by: str
     notice: str
+    consent_expires: float | None
+    suspended: Suspension | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """What is kept of a subject, but for the references.
+
+    receipt: of the consent, a signed note (docs/vault.md). enrolled_at, and used_at, when the
+    subject was last admitted, to the day: seconds since the Unix epoch.
+    """
+
+    subject: Subject
+    label: str
+    receipt: str | None
+    enrolled_at: float
+    used_at: float | None
 
 
 class Clock(Protocol):
@@ -115,11 +170,23 @@ class Indicator(Protocol):
 class Store(Protocol):
     """The one database. Every method raises StoreError with the file and the mend."""
 
+    @property
+    def verifier(self) -> str:
+        """The key to check with what this device signs: heads, receipts, certificates."""
+        ...
+
+    def verify(self, heads: Iterable[str] = ()) -> Recorded | None:
+        """Check the whole log, and that these signed heads were once its own; give its last event.
+
+        Raises StoreError that names the first event that is not as it was committed.
+        """
+        ...
+
     def load(self, model: str) -> StoreLoaded:
         """Give the gallery of references made by this model, all subjects, and the live codes.
 
-        A reference without consent record, of another model or that is not a unit vector is left
-        out of the gallery.
+        A reference of another model, or of somebody without consent receipt, is left out of the
+        gallery. Raises StoreError where anything was altered, taken out, put in or put back.
         """
         ...
 
@@ -130,13 +197,33 @@ class Store(Protocol):
     def append(self, event: Event, now: Now, change: Change | None = None) -> Recorded:
         """Commit an event and its change in one transaction; then they survive a power cut.
 
-        A Granted for somebody who is not enrolled, or revoked, as of the commit is refused: the
-        decision may be older than what another process has done since.
+        A Granted for somebody who is not enrolled, is revoked, or has no consent as of the commit
+        is refused: the decision may be older than what another process has done since. An Erase is
+        followed by an ErasureCertified of the store's own, once nothing is left.
         """
+        ...
+
+    def prune(self, before: float, now: Now) -> Recorded | None:
+        """Take out the oldest events, those of before this wall time; None where there are none.
+
+        What is left still verifies. Takes them in batches: call again until there are none.
+        """
+        ...
+
+    def unused_since(self, before: float) -> Sequence[SubjectId]:
+        """Give who was neither enrolled nor admitted since this wall time."""
         ...
 
     def subjects(self) -> Sequence[SubjectRow]:
         """Give everybody enrolled, revoked or not."""
+        ...
+
+    def resident(self, subject: SubjectId) -> Resident:
+        """Give what is kept of one subject. Raises StoreError where there is no such subject."""
+        ...
+
+    def certificate(self, subject: SubjectId) -> str | None:
+        """Give the certificate of a subject's erasure, a signed note; None without one."""
         ...
 
     def events(self, *, after: int = 0, limit: int = 100) -> Sequence[Recorded]:
@@ -152,7 +239,14 @@ class Store(Protocol):
         ...
 
     def move_cursor(self, seq: int) -> None:
-        """Advance the cursor; never back, never past the last event."""
+        """Advance the cursor; never back, never past the last event.
+
+        It may be forgotten in a power cut, and then events are sent once more.
+        """
+        ...
+
+    def keep_cursor(self) -> None:
+        """Have the cursor survive a power cut, if it moved."""
         ...
 
     def check(self) -> None:

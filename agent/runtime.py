@@ -29,6 +29,7 @@ from agent.core.events import (
 )
 from agent.core.types import LockState, Now
 from agent.errors import DeviceError, DoorwardError, StoreError
+from agent.housekeeping import Housekeeping
 from agent.ports import (
     Camera,
     Clock,
@@ -81,6 +82,7 @@ class Runtime:
         clock: Clock,
         model: str,
         started: Started,
+        housekeeping: Housekeeping,
     ) -> None:
         self._controller = controller
         self._door = door
@@ -90,6 +92,7 @@ class Runtime:
         self._clock = clock
         self._model = model
         self._started = started
+        self._housekeeping = housekeeping
         self._inbox: queue.SimpleQueue[Input] = queue.SimpleQueue()
         self._ending = False
         self._watch = Watch(door.camera, vision, clock, self.post)
@@ -187,6 +190,7 @@ class Runtime:
 
     def _notice_changes(self) -> None:
         try:
+            self._housekeeping.look(self._clock.now())
             if self._store.changed():
                 self._reload()
         except StoreError as error:

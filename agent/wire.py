@@ -7,23 +7,30 @@ safe to use. No function takes a Frame or an Embedding, and an array in an event
 import json
 import math
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from agent.core.events import (
+    ConsentRenewed,
+    ConsentSuspended,
     Denied,
     Enrolled,
     EnrolmentAuthorised,
     EnrolmentFailed,
+    EnrolmentLapsed,
     EnrolmentStarted,
     Erased,
+    ErasureCertified,
     Event,
     FaultCleared,
     FaultRaised,
+    Forgotten,
     Granted,
     LockedOut,
+    LogPruned,
+    Restored,
     Revoked,
     Started,
 )
@@ -37,6 +44,7 @@ ONLINE = b"online"
 OFFLINE = b"offline"
 
 _Version = Literal[1]
+_RequestId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
 _T = TypeVar("_T")
 
 # Written out, because logs and collectors keep these names: renaming a class must not rename them.
@@ -49,8 +57,15 @@ _EVENTS: dict[str, type[Event]] = {
     "enrolment_started": EnrolmentStarted,
     "enrolment_failed": EnrolmentFailed,
     "enrolled": Enrolled,
+    "enrolment_lapsed": EnrolmentLapsed,
+    "consent_suspended": ConsentSuspended,
+    "consent_renewed": ConsentRenewed,
     "revoked": Revoked,
     "erased": Erased,
+    "erasure_certified": ErasureCertified,
+    "log_pruned": LogPruned,
+    "restored": Restored,
+    "forgotten": Forgotten,
     "fault_raised": FaultRaised,
     "fault_cleared": FaultCleared,
 }
@@ -89,9 +104,19 @@ class Topics:
         return f"doorward/{self.door}/event/ack"
 
     @property
+    def head(self) -> str:
+        """The newest signed head of the event log, retained."""
+        return f"doorward/{self.door}/event/head"
+
+    @property
     def enrol(self) -> str:
         """Commands to start or cancel an enrolment."""
         return f"doorward/{self.door}/cmd/enrol"
+
+    @property
+    def erase(self) -> str:
+        """Commands to erase a subject, by its own leave code."""
+        return f"doorward/{self.door}/cmd/erase"
 
     def reply(self, request: str) -> str:
         """Name the topic that the command with this id is answered on."""
@@ -105,6 +130,16 @@ class EnrolRequest:
     id: str
     action: Literal["start", "cancel"]
     code: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EraseRequest:
+    """A command on cmd/erase. code: the subject's leave code as given, right or wrong."""
+
+    action: ClassVar[Literal["erase"]] = "erase"
+    id: str
+    subject: SubjectId
+    code: str = field(repr=False)
 
 
 class _Envelope(msgspec.Struct, frozen=True):
@@ -125,15 +160,22 @@ class _Ack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Enrol(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     v: _Version
-    id: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
+    id: _RequestId
     action: Literal["start", "cancel"]
     code: Annotated[str, Meta(pattern=r"\A[0-9]{6}\Z")] | None = None
+
+
+class _Erase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    v: _Version
+    id: _RequestId
+    subject: Annotated[str, Meta(pattern=r"\As-[0-9a-f]{16}\Z")]
+    code: Annotated[str, Meta(pattern=r"\A[0-9a-f]{20}\Z")]
 
 
 class _Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     v: _Version
     id: str
-    action: Literal["start", "cancel"]
+    action: Literal["start", "cancel", "erase"]
     subject: SubjectId | None = None
 
 
@@ -184,8 +226,11 @@ def encode_lock_state(state: LockState) -> bytes:
     return state.value.upper().encode()
 
 
-def encode_reply(request: EnrolRequest, subject: SubjectId | None) -> bytes:
-    """Answer a command that was handed on. subject: the id that an enrolment would give."""
+def encode_reply(request: EnrolRequest | EraseRequest, subject: SubjectId | None) -> bytes:
+    """Answer a command that was handed on, whether or not its code is right.
+
+    subject: whom the events about it will name, if anybody.
+    """
     reply = _Reply(v=1, id=request.id, action=request.action, subject=subject)
     return msgspec.json.encode(reply)
 
@@ -220,6 +265,15 @@ def parse_enrol(payload: bytes) -> EnrolRequest:
     if (command.action == "start") != (command.code is not None):
         raise ValueError("a code belongs to start, and to start only")
     return EnrolRequest(command.id, command.action, command.code)
+
+
+def parse_erase(payload: bytes) -> EraseRequest:
+    """Read a command on cmd/erase; whether the code is the subject's is not decided here.
+
+    Raises ValueError.
+    """
+    command = _decode(payload, _Erase)
+    return EraseRequest(command.id, SubjectId(command.subject), command.code)
 
 
 def _decode(payload: bytes, shape: type[_T]) -> _T:

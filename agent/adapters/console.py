@@ -9,25 +9,40 @@ from typing import Any
 import msgspec
 
 from agent.core.events import (
+    ConsentRenewed,
+    ConsentSuspended,
     Denied,
     Enrolled,
     EnrolmentAuthorised,
     EnrolmentFailed,
+    EnrolmentLapsed,
     EnrolmentStarted,
     Erased,
+    ErasureCause,
+    ErasureCertified,
     Event,
     FaultCleared,
     FaultRaised,
+    Forgotten,
     Granted,
     LockedOut,
+    LogPruned,
+    Restored,
     Revoked,
     Started,
 )
-from agent.core.types import LockState
+from agent.core.types import LockState, Suspension
 from agent.ports import Post, Recorded
 from agent.wire import event_kind
 
 log = logging.getLogger(__name__)
+
+_SUSPENDED = {
+    Suspension.WITHDRAWN: "the consent was withdrawn",
+    Suspension.EXPIRED: "the consent expired",
+    Suspension.NOTICE_CHANGED: "the consent is to another privacy notice",
+    Suspension.NO_GUARDIAN: "no guardian consented for this minor",
+}
 
 
 class LocalReporter:
@@ -85,7 +100,7 @@ class ConsoleReporter(LocalReporter):
             log.warning("console: %s: nothing more is written to it", error.strerror)
 
 
-def in_words(event: Event) -> str:  # noqa: C901 - one arm an event
+def in_words(event: Event) -> str:  # noqa: C901, PLR0912 - one arm an event
     """Give one readable line."""
     match event:
         case Started():
@@ -110,10 +125,25 @@ def in_words(event: Event) -> str:  # noqa: C901 - one arm an event
         case Enrolled():
             near = f"; WARNING: looks like {event.collision}" if event.collision else ""
             return f"enrolled {event.subject} from {event.references} frames{near}"
+        case EnrolmentLapsed():
+            return "one-time code not used in time, and forgotten"
+        case ConsentSuspended():
+            return f"{event.subject} is not matched any more: {_SUSPENDED[event.reason]}"
+        case ConsentRenewed():
+            return f"consent of {event.subject} renewed"
         case Revoked():
             return f"revoked {event.subject}"
         case Erased():
-            return f"erased {event.subject}"
+            unused = ", not seen for too long" if event.cause is ErasureCause.UNUSED else ""
+            return f"erased {event.subject}{unused}"
+        case ErasureCertified():
+            return f"erasure of {event.subject} checked and certified"
+        case LogPruned():
+            return f"events up to {event.up_to} deleted for their age"
+        case Restored():
+            return f"restored from a backup that ends with event {event.up_to}"
+        case Forgotten():
+            return f"{_spaced(event.kind)}, of somebody erased since"
         case FaultRaised():
             return f"FAULT of the {event.part}: {event.reason}"
         case FaultCleared():

@@ -1,18 +1,23 @@
 """Opens the database file: how it is written, its schema, and its errors in words."""
 
+import errno
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlite_utils import Database
 
-from agent.errors import StoreError
+from agent.adapters.epoch import EpochSecret
+from agent.adapters.files import open_for_owner
+from agent.adapters.migrations import APPLICATION_ID, MIGRATIONS
+from agent.adapters.vault import Vault
+from agent.errors import DamagedStoreError, FullDiskError, StoreError
 
-APPLICATION_ID = 0x446F6F72
-"""Marks a database as Doorward's: "Door"."""
+SEALED = 2
+"""The first schema whose rows are sealed."""
 PATIENCE_MS = 3000
 """How long to wait for another process that holds the database."""
 RETRY_SECONDS = 0.05
@@ -20,43 +25,37 @@ RETRY_SECONDS = 0.05
 DISK_RESERVE = 64 * 1024
 """Free bytes below which a failed write is put down to a full disk."""
 
-_RESTORE = "nothing in it was changed: put it aside and restore a backup"
+_RESTORE = "nothing in it was changed: restore a backup with `doorward restore FILE`"
+_FULL = "the disk is full, and nothing was recorded: free some space"
 
 
-def open_database(path: Path) -> Database:
-    """Open the database at `path`, and make it where there is none.
+def open_database(path: Path, vault: Vault, secret: EpochSecret) -> Database:
+    """Open the database at `path`, and make it where there never was one.
 
-    The folder is made too (mode 0700). A file that is damaged, foreign or
-    of a newer version is left as it is. Raises StoreError.
+    The folder is made too (mode 0700). A file that is damaged, foreign, of a newer version or of
+    another device is left as it is. Raises StoreError.
     """
     with translated(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if secret.path.exists() and not (path.exists() and path.stat().st_size > 0):
+            raise StoreError(
+                f"{path}: is not there any more: put back a backup with `doorward restore FILE`, "
+                f"or delete {secret.path} to begin anew with nobody enrolled"
+            )
         # SQLite gives -wal and -shm the mode of the file beside them.
         os.close(open_for_owner(path))
-        with closing(_connect(path, "ro")) as connection:
-            _examine(connection, path)
-        connection = _connect(path, "rw")
+        with closing(connect(path, "ro")) as connection:
+            examine(connection, path, vault, secret)
+        connection = connect(path, "rw")
         try:
-            return _prepare(connection, path)
+            return _prepare(connection, path, vault, secret)
         except BaseException:
             connection.close()
             raise
 
 
-def open_for_owner(path: Path) -> int:
-    """Open a file, made where there is none (mode 0600), that belongs to its folder's owner.
-
-    What root makes in the service's folder must not keep the service from its own database. Gives
-    the descriptor. Raises OSError.
-    """
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    if os.geteuid() == 0:
-        folder = path.parent.stat()
-        os.fchown(file, folder.st_uid, folder.st_gid)
-    return file
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """Open a database file for reading ("ro") or writing ("rw"), as it is. Raises sqlite3.Error."""
     # isolation_level=None: transactions begin where the code says so, and nowhere else. The agent
     # opens the store in one thread and uses it in another, though never in two at once.
     return sqlite3.connect(
@@ -68,10 +67,14 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     )
 
 
-def _examine(connection: sqlite3.Connection, path: Path) -> None:
-    """Look at a file through a connection that cannot write, not even when it is closed."""
-    version = _pragma(connection, "user_version")
-    application = _pragma(connection, "application_id")
+def examine(connection: sqlite3.Connection, path: Path, vault: Vault, secret: EpochSecret) -> None:
+    """Look at a file through a connection that cannot write, not even when it is closed.
+
+    Raises StoreError for a file that is damaged, foreign, newer, of another device or of another
+    key epoch.
+    """
+    version = pragma(connection, "user_version")
+    application = pragma(connection, "application_id")
     empty = connection.execute("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0]
     if not (application == APPLICATION_ID or (version == 0 and empty)):
         raise StoreError(f"{path}: is not a database of Doorward: set state_directory to another")
@@ -82,10 +85,30 @@ def _examine(connection: sqlite3.Connection, path: Path) -> None:
         )
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
-        raise StoreError(f"{path}: is damaged ({' '.join(found.split())}); {_RESTORE}")
+        raise DamagedStoreError(f"{path}: is damaged ({' '.join(found.split())}); {_RESTORE}")
+    if version >= SEALED:
+        _require_key(connection, path, vault, secret)
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> Database:
+def _require_key(
+    connection: sqlite3.Connection, path: Path, vault: Vault, secret: EpochSecret
+) -> None:
+    [(device, epoch, proof)] = connection.execute("SELECT * FROM vault").fetchall()
+    if device != vault.device:
+        raise StoreError(
+            f"{path}: belongs to device {device}, and this device key makes {vault.device}: "
+            "put back the key it was made with; nothing in it was changed"
+        )
+    try:
+        wrapping = vault.wrapping_key(secret.secret(epoch))
+    except StoreError as error:
+        raise StoreError(f"{path}: {error}") from None
+    vault.open(wrapping, proof, "vault", device, epoch)
+
+
+def _prepare(
+    connection: sqlite3.Connection, path: Path, vault: Vault, secret: EpochSecret
+) -> Database:
     # Plugins of sqlite-utils are other people's code in the process that opens the door.
     database = Database(connection, execute_plugins=False)
     journal = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
@@ -102,105 +125,29 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> Database:
         "trusted_schema = OFF",
     ):
         connection.execute(f"PRAGMA {setting}")
-    _migrate(database)
+    _migrate(database, vault, secret)
     return database
 
 
-def _migrate(database: Database) -> None:
+def _migrate(database: Database, vault: Vault, secret: EpochSecret) -> None:
     with transaction(database):
-        version = _pragma(database.conn, "user_version")
+        version = pragma(database.conn, "user_version")
         for number, migration in enumerate(MIGRATIONS[version:], version + 1):
-            migration(database)
+            migration(database, vault, secret)
             database.execute(f"PRAGMA user_version = {number}")
+    settle(database, secret)
 
 
-def _pragma(connection: sqlite3.Connection, name: str) -> int:
+def settle(database: Database, secret: EpochSecret) -> None:
+    """Keep the secret of the database's key epoch alone."""
+    with transaction(database):
+        # Under the write lock, so that nobody begins another epoch meanwhile.
+        secret.settle(int(database.execute("SELECT epoch FROM vault").fetchone()[0]))
+
+
+def pragma(connection: sqlite3.Connection, name: str) -> int:
+    """Give the value of a PRAGMA that is a number."""
     return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
-
-
-def _first_schema(database: Database) -> None:
-    database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    database.table("subjects").create(
-        {
-            "id": str,
-            "label": str,
-            "household": str,
-            "administrator": bool,
-            "revoked": bool,
-            "not_before": float,
-            "not_after": float,
-            "schedule": str,
-            "enrolled_at": float,
-        },
-        pk="id",
-        not_null={"id", "label", "administrator", "revoked", "schedule", "enrolled_at"},
-        strict=True,
-    )
-    references = database.table("references")
-    references.create(
-        {"id": int, "subject": str, "model": str, "vector": bytes},
-        pk="id",
-        not_null={"subject", "model", "vector"},
-        foreign_keys=[("subject", "subjects", "id")],
-        strict=True,
-    )
-    references.create_index(["subject"])
-    database.table("consents").create(
-        {"subject": str, "authorised_by": str, "notice": str, "at": float},
-        pk="subject",
-        not_null={"subject", "authorised_by", "notice", "at"},
-        foreign_keys=[("subject", "subjects", "id")],
-        strict=True,
-    )
-    database.table("codes").create(
-        {"code": str, "issued_at": float, "boot_id": str, "authorised_by": str, "terms": str},
-        pk="code",
-        not_null={"code", "issued_at", "boot_id", "authorised_by", "terms"},
-        strict=True,
-    )
-    database.table("meta").create(
-        {"key": str, "value": int}, pk="key", not_null={"key", "value"}, strict=True
-    )
-    database.table("meta").insert_all(
-        [{"key": "cursor", "value": 0}, {"key": "checks", "value": 0}]
-    )
-    _create_event_log(database)
-
-
-def _create_event_log(database: Database) -> None:
-    database.table("events").create(
-        {
-            "seq": int,
-            "boot_id": str,
-            "monotonic": float,
-            "wall": float,
-            "week_minute": int,
-            "time_trusted": bool,
-            "kind": str,
-            "body": bytes,
-        },
-        pk="seq",
-        not_null={
-            *("boot_id", "monotonic", "wall", "week_minute", "time_trusted", "kind", "body"),
-        },
-        strict=True,
-    )
-    for name, occasion in (
-        ("events_stay", "DELETE ON events"),
-        ("events_stay_as_they_are", "UPDATE ON events"),
-        (
-            "events_have_no_gap",
-            "INSERT ON events WHEN NEW.seq IS NOT (SELECT COALESCE(MAX(seq), 0) + 1 FROM events)",
-        ),
-    ):
-        database.execute(
-            f"CREATE TRIGGER {name} BEFORE {occasion} "
-            "BEGIN SELECT RAISE(ABORT, 'events are appended, and nothing else'); END"
-        )
-
-
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first_schema,)
-"""The nth brings a database from schema n - 1 to n; user_version holds the schema it has."""
 
 
 @contextmanager
@@ -238,25 +185,31 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreError(f"{path}: {_explain(error, path)}") from error
+        raise _explained(error, path) from error
     except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise FullDiskError(f"{path}: {_FULL}") from error
         raise StoreError(
             f"{path}: {error.strerror or error}: set state_directory to a folder of Doorward's own"
         ) from error
     except (ValueError, OverflowError) as error:
-        raise StoreError(
+        raise DamagedStoreError(
             f"{path}: holds what Doorward never wrote ({error}); {_RESTORE}"
         ) from error
 
 
-def _explain(error: sqlite3.Error, path: Path) -> str:
+def _explained(error: sqlite3.Error, path: Path) -> StoreError:
     # The low byte tells the kind of error; the others tell details.
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _disk_is_full(path)):
-        return "the disk is full, and nothing was recorded: free some space"
+        return FullDiskError(f"{path}: {_FULL}")
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return DamagedStoreError(f"{path}: is damaged ({error}); {_RESTORE}")
+    return StoreError(f"{path}: {_explain(error, code)}")
+
+
+def _explain(error: sqlite3.Error, code: int) -> str:
     match code:
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return f"is damaged ({error}); {_RESTORE}"
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return "another process holds the database: wait for it, or end it"
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:

@@ -30,6 +30,7 @@ from agent.core.events import (
     Acknowledged,
     EnrolCancelled,
     EnrolCommanded,
+    EraseCommanded,
     Faulted,
     Part,
     Recovered,
@@ -56,6 +57,33 @@ PACKET = wire.MAX_PAYLOAD + 1024
 """Bytes of a packet that the broker may send, at most: payload, topic and properties."""
 
 
+class Latest:
+    """A retained message of which only the newest matters: set by any thread, sent by one."""
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+        self._payload: bytes | None = None
+        self._is_news = False
+
+    def set(self, payload: bytes) -> None:
+        """Replace what was to be sent."""
+        self._payload = payload
+        self._is_news = True
+
+    def repeat(self) -> None:
+        """Have it sent once more: a broker may have lost it."""
+        self._is_news = True
+
+    def hand_over(self, client: Client) -> None:
+        """Send it, if there is anything to say and paho has room."""
+        if not self._is_news or self._payload is None:
+            return
+        # Cleared first: another thread may set the next one meanwhile.
+        self._is_news = False
+        if not _accepted(client, self._topic, self._payload, retain=True):
+            self._is_news = True
+
+
 class MqttReporter:
     """Implements ports.Reporter for one door at one broker.
 
@@ -68,8 +96,8 @@ class MqttReporter:
         self._door = door
         self._topics = wire.Topics(door)
         self._new_subject = new_subject
-        self._state: LockState | None = None
-        self._state_is_news = False
+        self._state = Latest(self._topics.lock_state)
+        self._head = Latest(self._topics.head)
         self._outgoing: deque[tuple[str, bytes]] = deque()
         self._connected = False
         self._at_fault = False
@@ -91,8 +119,11 @@ class MqttReporter:
         self._thread.start()
 
     def publish(self, recorded: Recorded) -> None:
-        """See ports.Reporter. Without a connection it does nothing: the outbox has the event."""
+        """See ports.Reporter. Without a connection only the head waits: the outbox has it all."""
         self._send(self._topics.event, wire.encode_event(recorded))
+        if recorded.head:
+            self._head.set(recorded.head.encode())
+            self._wake()
 
     def republish(self, recorded: Recorded) -> None:
         """See ports.Reporter."""
@@ -100,8 +131,7 @@ class MqttReporter:
 
     def announce(self, state: LockState) -> None:
         """See ports.Reporter. Of two states that the thread has not sent yet, the first is lost."""
-        self._state = state
-        self._state_is_news = True
+        self._state.set(wire.encode_lock_state(state))
         self._wake()
 
     def close(self) -> None:
@@ -187,14 +217,11 @@ class MqttReporter:
         return client
 
     def _hand_over(self, client: Client) -> None:
-        if self._state_is_news and self._state is not None:
-            # Cleared first: another thread may announce the next state meanwhile.
-            self._state_is_news = False
-            payload = wire.encode_lock_state(self._state)
-            if not _accepted(client, self._topics.lock_state, payload, retain=True):
-                self._state_is_news = True
+        self._state.hand_over(client)
         while self._outgoing and _accepted(client, *self._outgoing[0], retain=False):
             self._outgoing.popleft()
+        # Last, so that whoever keeps heads has the event that a head is about.
+        self._head.hand_over(client)
 
     def _lost(self, post: Post) -> None:
         if self._at_fault:
@@ -218,12 +245,14 @@ class MqttReporter:
             retainAsPublished=True,
             retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND,
         )
-        client.subscribe([(self._topics.enrol, live), (self._topics.ack, live)])
+        topics = (self._topics.enrol, self._topics.erase, self._topics.ack)
+        client.subscribe([(topic, live) for topic in topics])
         client.publish(self._topics.status, wire.ONLINE, qos=1, retain=True)
 
     def _begin(self, post: Post) -> None:
         # Not before: the answer to an event sent now could otherwise pass unheard.
-        self._state_is_news = True
+        self._state.repeat()
+        self._head.repeat()
         self._connected = True
         self._at_fault = False
         post(Recovered(Part.BROKER))
@@ -241,6 +270,8 @@ class MqttReporter:
                 post(Acknowledged(wire.parse_ack(payload)))
             elif message.topic == self._topics.enrol:
                 self._enrol(wire.parse_enrol(payload), post)
+            elif message.topic == self._topics.erase:
+                self._erase(wire.parse_erase(payload), post)
 
     def _enrol(self, request: wire.EnrolRequest, post: Post) -> None:
         subject = None
@@ -249,6 +280,15 @@ class MqttReporter:
         else:
             subject = self._new_subject()
             post(EnrolCommanded(subject, request.code))
+        self._answer(request, subject)
+
+    def _erase(self, request: wire.EraseRequest, post: Post) -> None:
+        post(EraseCommanded(request.subject, request.code))
+        self._answer(request, request.subject)
+
+    def _answer(
+        self, request: wire.EnrolRequest | wire.EraseRequest, subject: SubjectId | None
+    ) -> None:
         self._send(self._topics.reply(request.id), wire.encode_reply(request, subject))
 
 

@@ -1,12 +1,11 @@
-"""What the database's rows mean: values to columns and back.
+"""What the database keeps as bytes: values to what is sealed, and back. Nothing here is encrypted.
 
-`seal` and `unseal` are the only place that knows how a template is kept.
+Every reader raises ValueError for what Doorward never wrote.
 """
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -17,166 +16,162 @@ from agent.core.types import (
     MINUTES_PER_WEEK,
     NORM_TOLERANCE,
     Consent,
-    Embedding,
     EnrolmentCode,
     Float32,
     Gallery,
-    Now,
     Span,
     Subject,
     SubjectId,
+    Suspension,
     Terms,
     Validity,
 )
-from agent.ports import Recorded, SubjectRow
-from agent.wire import decode_body, encode_body, event_kind
+from agent.ports import SubjectRow
 
-Row: TypeAlias = dict[str, Any]
-"""Column names to what SQLite gives for them; the tables being strict, of the declared types."""
-
-FLOAT_BYTES = 4
-
-_SCHEDULES = msgspec.json.Decoder(tuple[Span, ...])
-_TERMS = msgspec.json.Decoder(Terms)
+Template: TypeAlias = tuple[SubjectId, Float32]
+_T = TypeVar("_T")
 
 
-def seal(template: Float32) -> bytes:
-    """Write a template (D,) as it is kept: float32, little-endian."""
+class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What is kept of a subject, beside the references and the consent."""
+
+    label: str
+    household: str | None
+    administrator: bool
+    revoked: bool
+    minor: bool
+    not_before: float | None
+    not_after: float | None
+    # Spans, not text of the kind operators type: that cannot say "from Monday to Friday".
+    schedule: tuple[Span, ...]
+
+
+class KeptConsent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A consent receipt, a signed note, and why it does not count any more."""
+
+    receipt: str
+    suspended: Suspension | None
+
+
+def template_bytes(template: Float32) -> bytes:
+    """Write a template (D,) as it is sealed: float32, little-endian."""
     return template.astype("<f4").tobytes()
 
 
-def unseal(kept: bytes) -> Float32:
-    """Read a template (D,) as `seal` wrote it. Raises ValueError where it is cut off."""
+def read_template(kept: bytes) -> Float32:
+    """Read a template (D,); whether it is a unit vector is for `gallery_of` to say."""
     return np.frombuffer(kept, dtype="<f4").astype(np.float32, copy=False)
 
 
-def subject_row(subject: Subject, label: str, enrolled_at: float) -> Row:
-    """Give the row of a subject. Raises ValueError for a validity that is no validity."""
-    _require_sound(subject.validity)
-    return {
-        "id": subject.id,
-        "label": label,
-        "household": subject.household,
-        "administrator": subject.administrator,
-        "revoked": subject.revoked,
-        "not_before": subject.validity.not_before,
-        "not_after": subject.validity.not_after,
-        # Spans, not text of the kind operators type: that cannot say "from Monday to Friday".
-        "schedule": msgspec.json.encode(subject.validity.schedule).decode(),
-        "enrolled_at": enrolled_at,
-    }
-
-
-def read_subject(row: Row) -> Subject:
-    """Read a row of subjects. Raises ValueError for a validity that is no validity."""
-    validity = Validity(
-        not_before=row["not_before"],
-        not_after=row["not_after"],
-        schedule=_SCHEDULES.decode(row["schedule"]),
-    )
+def record_bytes(subject: Subject, label: str) -> bytes:
+    """Write what is kept of a subject. Raises ValueError for a validity that is no validity."""
+    validity = subject.validity
     _require_sound(validity)
+    record = Record(
+        label,
+        subject.household,
+        subject.administrator,
+        subject.revoked,
+        subject.minor,
+        validity.not_before,
+        validity.not_after,
+        validity.schedule,
+    )
+    return msgspec.msgpack.encode(record)
+
+
+def read_record(kept: bytes) -> Record:
+    """Read what `record_bytes` wrote."""
+    record = _decode(kept, Record)
+    _require_sound(_validity(record))
+    return record
+
+
+def consent_bytes(receipt: str, suspended: Suspension | None) -> bytes:
+    """Write a receipt and what became of it."""
+    return msgspec.msgpack.encode(KeptConsent(receipt, suspended))
+
+
+def read_consent(kept: bytes) -> KeptConsent:
+    """Read what `consent_bytes` wrote; the receipt itself is not looked at."""
+    return _decode(kept, KeptConsent)
+
+
+def subject_of(
+    subject: SubjectId,
+    record: Record,
+    consent: Consent | None,
+    suspended: Suspension | None,
+    leave_code: str,
+) -> Subject:
+    """Put together what deciding needs to know of a subject."""
     return Subject(
-        id=SubjectId(row["id"]),
-        household=row["household"],
-        administrator=bool(row["administrator"]),
-        revoked=bool(row["revoked"]),
-        validity=validity,
+        id=subject,
+        household=record.household,
+        administrator=record.administrator,
+        revoked=record.revoked,
+        validity=_validity(record),
+        minor=record.minor,
+        consent=consent,
+        suspended=suspended,
+        leave_code=leave_code,
     )
 
 
-def read_subject_row(row: Row) -> SubjectRow:
-    """Read a row of subjects with its consent and its number of references. Raises ValueError."""
-    subject = read_subject(row)
+def listed(
+    subject: Subject, label: str, references: int, enrolled_at: float, used_at: float | None
+) -> SubjectRow:
+    """Give what an administrator sees of a subject."""
+    consent = subject.consent
     return SubjectRow(
         id=subject.id,
-        label=row["label"],
+        label=label,
         household=subject.household,
         administrator=subject.administrator,
         revoked=subject.revoked,
+        minor=subject.minor,
         not_before=subject.validity.not_before,
         not_after=subject.validity.not_after,
         schedule=format_schedule(subject.validity.schedule),
-        references=row["references"],
-        enrolled_at=row["enrolled_at"],
-        authorised_by=row["authorised_by"],
-        notice=row["notice"],
+        references=references,
+        enrolled_at=enrolled_at,
+        used_at=used_at,
+        authorised_by=consent.authorised_by if consent else "",
+        notice=consent.notice.version if consent else "",
+        consent_expires=consent.expires if consent else None,
+        suspended=subject.suspended,
     )
 
 
-def reference_row(subject: SubjectId, reference: Embedding) -> Row:
-    """Give the row of one reference."""
-    return {"subject": subject, "model": reference.model, "vector": seal(reference.vector)}
-
-
-def consent_row(subject: SubjectId, consent: Consent) -> Row:
-    """Give the row of a consent."""
-    return {
-        "subject": subject,
-        "authorised_by": consent.authorised_by,
-        "notice": consent.notice,
-        "at": consent.at,
-    }
-
-
-def code_row(code: EnrolmentCode, boot_id: str) -> Row:
-    """Give the row of a code. Raises ValueError for a validity that is no validity."""
+def code_bytes(code: EnrolmentCode) -> bytes:
+    """Write a code. Raises ValueError for a validity that is no validity."""
     _require_sound(code.terms.validity)
-    return {
-        "code": code.code,
-        "issued_at": code.issued_at,
-        "boot_id": boot_id,
-        "authorised_by": code.authorised_by,
-        "terms": msgspec.json.encode(code.terms).decode(),
-    }
+    return msgspec.msgpack.encode([code.code, code.issued_at, code.authorised_by, code.terms])
 
 
-def read_code(row: Row) -> EnrolmentCode:
-    """Read a row of codes. Raises ValueError."""
-    terms = _TERMS.decode(row["terms"])
+def read_code(kept: bytes) -> EnrolmentCode:
+    """Read what `code_bytes` wrote."""
+    code, issued_at, authorised_by, terms = _decode(kept, tuple[str, float, str, Terms])
     _require_sound(terms.validity)
-    return EnrolmentCode(row["code"], row["issued_at"], row["authorised_by"], terms)
+    return EnrolmentCode(code, issued_at, authorised_by, terms)
 
 
-def event_row(recorded: Recorded) -> Row:
-    """Give the row of an event. Raises ValueError as `encode_body` does."""
-    now = recorded.now
-    return {
-        "seq": recorded.seq,
-        "boot_id": recorded.boot_id,
-        "monotonic": now.monotonic,
-        "wall": now.wall,
-        "week_minute": now.week_minute,
-        "time_trusted": now.trusted,
-        "kind": event_kind(recorded.event),
-        "body": encode_body(recorded.event),
-    }
-
-
-def read_event(row: Row) -> Recorded:
-    """Read a row of events. Raises ValueError."""
-    return Recorded(
-        seq=row["seq"],
-        boot_id=row["boot_id"],
-        now=Now(row["monotonic"], row["wall"], row["week_minute"], bool(row["time_trusted"])),
-        event=decode_body(row["kind"], row["body"]),
-    )
-
-
-def read_gallery(
-    references: Iterable[tuple[str, bytes]], subjects: Mapping[SubjectId, Subject], model: str
+def gallery_of(
+    templates: Sequence[Template], subjects: Mapping[SubjectId, Subject], model: str
 ) -> Gallery:
-    """Give the mean template of each subject that has sound references, ordered by subject.
+    """Give the mean of each subject's templates, ordered by subject.
 
-    references: subject and sealed template of each, all of one model. Those of another size than
-    most, or that are no unit vectors, are left out.
+    Subjects whose templates cancel out are left out. Raises ValueError where templates differ in
+    size, or are no unit vectors.
     """
-    kept = _of_most_common_size(references)
-    width = len(kept[0][1]) // FLOAT_BYTES if kept else 0
-    vectors = np.array([unseal(sealed) for _, sealed in kept], np.float32).reshape(len(kept), width)
-    # Positive, so that what is not finite is left out too.
-    sound = np.abs(np.linalg.norm(vectors, axis=1) - 1) <= NORM_TOLERANCE
-    owners = np.array([subject for subject, _ in kept], np.str_)[sound]
-    enrolled, matrix = _mean_templates(owners, vectors[sound])
+    width = len(templates[0][1]) if templates else 0
+    vectors = np.array([template for _, template in templates], np.float32)
+    vectors = vectors.reshape(len(templates), width)
+    # Positive, so that what is not finite is refused too.
+    if not bool((np.abs(np.linalg.norm(vectors, axis=1) - 1) <= NORM_TOLERANCE).all()):
+        raise ValueError("a template is no unit vector")
+    owners = np.array([subject for subject, _ in templates], np.str_)
+    enrolled, matrix = _mean_templates(owners, vectors)
     households: dict[tuple[str, str], int] = {}
     return Gallery(
         matrix=matrix,
@@ -190,12 +185,6 @@ def read_gallery(
         ),
         model=model,
     )
-
-
-def _of_most_common_size(references: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
-    whole = [each for each in references if each[1] and len(each[1]) % FLOAT_BYTES == 0]
-    sizes = Counter(len(sealed) for _, sealed in whole).most_common(1)
-    return [each for each in whole if len(each[1]) == sizes[0][0]]
 
 
 def _mean_templates(owners: NDArray[np.str_], vectors: Float32) -> tuple[list[SubjectId], Float32]:
@@ -219,10 +208,18 @@ def _household(subject: Subject) -> tuple[str, str]:
     return ("together", subject.household)
 
 
+def _validity(record: Record) -> Validity:
+    return Validity(record.not_before, record.not_after, record.schedule)
+
+
 def _require_sound(validity: Validity) -> None:
-    # SQLite and JSON keep NaN as NULL, which would set no bound at all.
+    # NaN would set no bound at all.
     bounds = (validity.not_before, validity.not_after)
     if not all(bound is None or math.isfinite(bound) for bound in bounds):
         raise ValueError("a bound of the validity is not finite")
     if not all(0 <= span.start < span.end <= MINUTES_PER_WEEK for span in validity.schedule):
         raise ValueError("a span of the schedule is no span of a week")
+
+
+def _decode(kept: bytes, shape: type[_T]) -> _T:
+    return msgspec.msgpack.decode(kept, type=shape)

@@ -1,78 +1,117 @@
-"""The one database: subjects, their templates and consents, the event log, and the codes."""
+"""The one database: residents, their consents, the event log, and the codes."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import assert_never
+from typing import Any, TypeVar, assert_never
 
-from agent.adapters import rows
-from agent.adapters.database import open_database, transaction, translated, truncate_journal
+from agent.adapters import erasure, rows
+from agent.adapters.database import (
+    open_database,
+    settle,
+    transaction,
+    translated,
+    truncate_journal,
+)
+from agent.adapters.documents import verify
+from agent.adapters.epoch import EpochSecret
+from agent.adapters.log import EventLog, Head, named
+from agent.adapters.residents import MODULUS, STATE_BYTES, Residents
+from agent.adapters.vault import Vault
 from agent.core.events import (
     Change,
     Enrol,
     Erase,
+    Erased,
+    ErasureCause,
+    ErasureCertified,
     Event,
     Granted,
     IssueCode,
+    LogPruned,
+    RenewConsent,
     Revoke,
     SpendCodes,
     StoreLoaded,
+    SuspendConsent,
 )
 from agent.core.types import Now, SubjectId
-from agent.errors import StoreError
-from agent.ports import Recorded, SubjectRow
+from agent.errors import FullDiskError, StoreError
+from agent.ports import Clock, DeviceKey, Recorded, Resident, SubjectRow
 
 ERASURE_PATIENCE_MS = 5000
 """How long an erasure waits for readers to let go of the journal."""
+PRUNED_AT_ONCE = 1000
+"""Events taken out in one transaction, at most."""
+
+_T = TypeVar("_T")
 
 
 class SqliteStore:
-    """Implements ports.Store on a file at `path`; boot_id: of the boot we run in.
+    """Implements ports.Store on a file at `path`.
 
-    One thread at a time may use it. Other processes may read and write beside it.
+    key: the device's, without which nothing opens. One thread at a time may use it. Other processes
+    may read and write beside it.
     """
 
-    def __init__(self, path: Path, boot_id: str) -> None:
-        """Open the database, and make it where there is none. Raises StoreError."""
+    def __init__(self, path: Path, clock: Clock, key: DeviceKey) -> None:
+        """Open the database, and make it where there never was one. Raises StoreError."""
         self._path = path
-        self._boot_id = boot_id
-        self._db = open_database(path)
+        self._clock = clock
+        self._vault = Vault(key)
+        self._secret = EpochSecret(path.parent)
+        self._db = open_database(path, self._vault, self._secret)
+        self._residents = Residents(self._db, self._vault, self._secret)
+        self._log = EventLog(self._db, self._vault)
+        self._ballast = erasure.Ballast(path.parent)
         self._loaded_version: int | None = None
         self._own_change = False
+        self._acknowledged = 0
         try:
             with translated(path):
                 self._forget_codes_of_other_boots()
-                # An erasure that a reader kept from finishing is finished here.
-                truncate_journal(self._db, 0)
+                # An erasure that was interrupted, or that a reader held up, is finished here.
+                self._finish_erasures(0)
+                self._ballast.take()
         except StoreError:
             self._db.close()
             raise
 
+    @property
+    def verifier(self) -> str:
+        """The key to check with what this device signs (docs/vault.md)."""
+        return str(self._vault.signer.verifier)
+
     def close(self) -> None:
         """Let go of the file; may be called again."""
-        self._db.close()
+        try:
+            self.keep_cursor()
+            self._acknowledged = 0
+        finally:
+            self._db.close()
+
+    def verify(self, heads: Iterable[str] = ()) -> Recorded | None:
+        """See ports.Store. heads: signed notes that this device published before."""
+        with translated(self._path):
+            signed = [verify(note, self._vault.signer.verifier).content for note in heads]
+            with transaction(self._db, "DEFERRED"):
+                self._log.verify(head for head in signed if isinstance(head, Head))
+                self._residents.verify(self._log.state())
+            newest = self.last_events(1)
+            return newest[0] if newest else None
 
     def load(self, model: str) -> StoreLoaded:
         """See ports.Store. Rows of the gallery are ordered by subject."""
         with translated(self._path):
-            truncate_journal(self._db, 0)
+            self._finish_erasures(0)
             with transaction(self._db, "DEFERRED"):
                 # First, so that whatever is committed from here on counts as a change.
                 self._loaded_version = self._data_version()
-                subjects = self._rows("SELECT * FROM subjects")
-                references = self._db.execute(
-                    'SELECT subject, vector FROM "references" JOIN consents USING (subject) '
-                    "WHERE model = ?",
-                    [model],
-                ).fetchall()
-                codes = self._rows("SELECT * FROM codes WHERE boot_id = ?", self._boot_id)
+                gallery, subjects = self._residents.load(model, self._log.state())
+                codes = self._rows("SELECT sealed FROM codes WHERE boot_id = ?", self._boot_id)
             self._own_change = False
-            known = {subject.id: subject for subject in map(rows.read_subject, subjects)}
-            return StoreLoaded(
-                gallery=rows.read_gallery(references, known, model),
-                subjects=known,
-                codes=tuple(rows.read_code(row) for row in codes),
-            )
+            opened = (self._vault.open_code(sealed, self._boot_id) for (sealed,) in codes)
+            return StoreLoaded(gallery, subjects, tuple(map(rows.read_code, opened)))
 
     def changed(self) -> bool:
         """See ports.Store. An event of our own that came without a change does not count."""
@@ -85,106 +124,201 @@ class SqliteStore:
         Raises StoreError where nothing was recorded, and where an erasure was recorded but a reader
         keeps the journal from being cut: then it is finished by the next `load`, or at the start.
         """
-        with translated(self._path), transaction(self._db):
-            if isinstance(event, Granted):
-                self._require_resident(event.subject)
-            recorded = Recorded(self._last_seq() + 1, self._boot_id, now, event)
-            try:
-                self._apply(change, now)
-                self._db.table("events").insert(rows.event_row(recorded))
-            except (ValueError, OverflowError, sqlite3.IntegrityError) as error:
+        with translated(self._path):
+            if not isinstance(change, Erase):
+                recorded = self._commit(event, now, change)
+                self._own_change = self._own_change or change is not None
+                return recorded
+            recorded = self._with_ballast(lambda: self._commit(event, now, change))
+            self._own_change = True
+            if not self._finish_erasures(ERASURE_PATIENCE_MS):
                 raise StoreError(
-                    f"{self._path}: cannot record that: {error}: mend it and try again"
-                ) from error
-        self._own_change = self._own_change or change is not None
-        if isinstance(change, Erase):
-            self._finish_erasure(change.subject)
-        return recorded
+                    f"{self._path}: the erasure of {change.subject} is recorded, but the journal "
+                    "still holds its pages because a reader has the database open: end it; "
+                    "the next start finishes this"
+                )
+            return recorded
+
+    def prune(self, before: float, now: Now) -> Recorded | None:
+        """See ports.Store. At most PRUNED_AT_ONCE events go at once."""
+        with translated(self._path), transaction(self._db):
+            up_to = self._log.prune(before, PRUNED_AT_ONCE)
+            if up_to is None:
+                return None
+            self._own_change = True
+            return self._append(LogPruned(up_to), now, 0)
+
+    def unused_since(self, before: float) -> Sequence[SubjectId]:
+        """See ports.Store."""
+        query = "SELECT id FROM subjects WHERE MAX(COALESCE(used_at, 0), enrolled_at) < ?"
+        with translated(self._path):
+            return [SubjectId(subject) for (subject,) in self._rows(query, before)]
 
     def subjects(self) -> Sequence[SubjectRow]:
         """See ports.Store. Ordered by when they were enrolled."""
+        with translated(self._path), transaction(self._db, "DEFERRED"):
+            return self._residents.listed()
+
+    def resident(self, subject: SubjectId) -> Resident:
+        """See ports.Store."""
+        with translated(self._path), transaction(self._db, "DEFERRED"):
+            resident = self._residents.resident(subject)
+        if resident is None:
+            raise StoreError(f"no subject {subject}: `doorward list` shows them")
+        return resident
+
+    def certificate(self, subject: SubjectId) -> str | None:
+        """See ports.Store."""
+        query = "SELECT certificate FROM tombstones WHERE subject = ?"
         with translated(self._path):
-            found = self._rows(
-                "SELECT subjects.*, COALESCE(authorised_by, '') AS authorised_by, "
-                "COALESCE(notice, '') AS notice, "
-                '(SELECT COUNT(*) FROM "references" WHERE subject = subjects.id) AS "references" '
-                "FROM subjects LEFT JOIN consents ON consents.subject = subjects.id "
-                "ORDER BY enrolled_at, subjects.id"
-            )
-            return [rows.read_subject_row(row) for row in found]
+            found = self._rows(query, subject)
+            return found[0][0] if found else None
 
     def events(self, *, after: int = 0, limit: int = 100) -> Sequence[Recorded]:
         """See ports.Store."""
         with translated(self._path):
-            found = self._rows(
-                "SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?", after, limit
-            )
-            return [rows.read_event(row) for row in found]
+            return self._log.read(self._residents.keys, after=after, limit=limit)
 
     def last_events(self, limit: int) -> Sequence[Recorded]:
         """See ports.Store."""
-        with translated(self._path):
-            found = self._rows("SELECT * FROM events ORDER BY seq DESC LIMIT ?", limit)
-            return [rows.read_event(row) for row in reversed(found)]
+        with translated(self._path), transaction(self._db, "DEFERRED"):
+            after = self._log.head().seq - limit
+            return self._log.read(self._residents.keys, after=after, limit=limit)
 
     def cursor(self) -> int:
         """See ports.Store."""
         with translated(self._path):
-            return self._cursor()
+            return max(self._cursor(), self._acknowledged)
 
     def move_cursor(self, seq: int) -> None:
-        """See ports.Store. A number behind the cursor, or past the last event, is ignored."""
+        """See ports.Store. It is written with the next event, or by `keep_cursor`."""
         with translated(self._path):
-            if not self._cursor() < seq <= self._last_seq():
-                return
-            with transaction(self._db):
-                # Another process may have moved it meanwhile.
-                self._db.execute(
-                    "UPDATE meta SET value = MAX(value, ?) WHERE key = 'cursor'", [seq]
-                )
+            if seq <= self._log.head().seq:
+                self._acknowledged = max(self._acknowledged, seq)
+
+    def keep_cursor(self) -> None:
+        """See ports.Store."""
+        with translated(self._path):
+            self._keep_cursor()
 
     def check(self) -> None:
         """See ports.Store. It counts the checks: a write of what is there already is no write."""
         with translated(self._path), transaction(self._db):
             self._db.execute("UPDATE meta SET value = value + 1 WHERE key = 'checks'")
 
-    def _apply(self, change: Change | None, now: Now) -> None:
+    @property
+    def _boot_id(self) -> str:
+        return self._clock.boot_id
+
+    def _commit(self, event: Event, now: Now, change: Change | None) -> Recorded:
+        with transaction(self._db):
+            try:
+                difference = self._change(event, now, change)
+                recorded = self._append(event, now, difference)
+            except (ValueError, OverflowError, sqlite3.IntegrityError) as error:
+                raise StoreError(
+                    f"{self._path}: cannot record that: {error}: mend it and try again"
+                ) from error
+            self._keep_cursor()
+        return recorded
+
+    def _append(self, event: Event, now: Now, difference: int) -> Recorded:
+        """Append an event; difference: how much more the residents' rows add up to."""
+        state = int.from_bytes(self._log.state() or b"") + difference
+        vouched = (state % MODULUS).to_bytes(STATE_BYTES)
+        subjects = named(event)
+        found = [(subject, self._residents.key(subject)) for subject in subjects]
+        keys = {subject: key for subject, key in found if key is not None}
+        return self._log.append(self._boot_id, now, event, keys, vouched)
+
+    def _change(self, event: Event, now: Now, change: Change | None) -> int:
+        """Make a change; give how much more the residents' rows add up to."""
+        subject = _changed(event, change)
+        if subject is None:
+            self._apply(event, change, now)
+            return 0
+        # An erasure wraps everybody's key anew.
+        all_keys = isinstance(change, Erase)
+        before = self._residents.total(subject, all_keys=all_keys)
+        if isinstance(event, Granted):
+            self._residents.require_admissible(subject)
+            self._residents.note_use(subject, now)
+        self._apply(event, change, now)
+        return self._residents.total(subject, all_keys=all_keys) - before
+
+    def _apply(self, event: Event, change: Change | None, now: Now) -> None:
         match change:
             case None:
                 pass
             case Enrol():
-                self._enrol(change, now)
+                if change.subject.consent is None:
+                    raise ValueError("nobody is enrolled without a consent")
+                self._residents.enrol(change, now)
             case Revoke():
-                self._on_subject("UPDATE subjects SET revoked = 1 WHERE id = ?", change.subject)
+                self._residents.revoke(change.subject)
             case Erase():
-                self._db.execute('DELETE FROM "references" WHERE subject = ?', [change.subject])
-                self._db.execute("DELETE FROM consents WHERE subject = ?", [change.subject])
-                self._on_subject("DELETE FROM subjects WHERE id = ?", change.subject)
+                self._erase(event, change, now)
+            case SuspendConsent():
+                self._residents.suspend(change.subject, change.reason)
+            case RenewConsent():
+                self._residents.renew(change.subject, change.consent)
             case IssueCode():
                 self._db.execute("DELETE FROM codes")
-                self._db.table("codes").insert(rows.code_row(change.code, self._boot_id))
+                sealed = self._vault.seal_code(rows.code_bytes(change.code), self._boot_id)
+                self._db.table("codes").insert({"boot_id": self._boot_id, "sealed": sealed})
             case SpendCodes():
                 self._db.execute("DELETE FROM codes")
             case _:
                 assert_never(change)
 
-    def _enrol(self, change: Enrol, now: Now) -> None:
-        subject = change.subject.id
-        self._db.table("subjects").insert(rows.subject_row(change.subject, change.label, now.wall))
-        self._db.table("consents").insert(rows.consent_row(subject, change.consent))
-        self._db.table("references").insert_all(
-            rows.reference_row(subject, reference) for reference in change.references
+    def _erase(self, event: Event, change: Erase, now: Now) -> None:
+        cause = event.cause if isinstance(event, Erased) else ErasureCause.REQUESTED
+        gone = self._residents.erase(change.subject)
+        erasure.scrub(erasure.copies(self._path), gone)
+        self._db.table("tombstones").insert(
+            {
+                "subject": change.subject,
+                "cause": cause,
+                "erased_at": now.wall,
+                "time_trusted": now.trusted,
+                "epoch": self._residents.epoch(),
+            }
         )
 
-    def _on_subject(self, statement: str, subject: SubjectId) -> None:
-        if self._db.execute(statement, [subject]).rowcount != 1:
-            raise StoreError(f"no subject {subject}: `doorward list` shows them")
+    def _finish_erasures(self, patience_ms: int) -> bool:
+        """Cut the journal, and certify the erasures that it held up; False while a reader does."""
+        if not truncate_journal(self._db, patience_ms):
+            return False
+        pending = self._rows(
+            "SELECT subject, cause, erased_at, epoch FROM tombstones WHERE certificate IS NULL"
+        )
+        for subject, cause, erased_at, epoch in pending:
+            settle(self._db, self._secret)
+            now = self._clock.now()
+            note = erasure.certificate(self._vault, subject, cause, erased_at, epoch, now)
+            self._with_ballast(lambda: self._certify(subject, note, now))  # noqa: B023
+            truncate_journal(self._db, 0)
+        return True
 
-    def _require_resident(self, subject: SubjectId) -> None:
-        # Another process may have erased or revoked somebody while this grant waited for its turn.
-        statement = "SELECT 1 FROM subjects WHERE id = ? AND NOT revoked"
-        if not self._rows(statement, subject):
-            raise StoreError(f"{subject} was revoked or erased meanwhile: the store is read anew")
+    def _certify(self, subject: SubjectId, note: str, now: Now) -> None:
+        with transaction(self._db):
+            certified = self._db.execute(
+                "UPDATE tombstones SET certificate = ? WHERE subject = ? AND certificate IS NULL",
+                [note, subject],
+            )
+            # Another process may have been first.
+            if certified.rowcount == 1:
+                self._append(ErasureCertified(subject, note), now, 0)
+
+    def _with_ballast(self, write: Callable[[], _T]) -> _T:
+        """Do what must be done though the disk is full."""
+        try:
+            with translated(self._path):
+                return write()
+        except FullDiskError:
+            if not self._ballast.release():
+                raise
+            return write()
 
     def _forget_codes_of_other_boots(self) -> None:
         # Their times mean nothing in this boot, and their terms hold the label of an enrolee.
@@ -193,27 +327,32 @@ class SqliteStore:
             with transaction(self._db):
                 self._db.execute(f"DELETE {stale}", [self._boot_id])
 
-    def _finish_erasure(self, subject: SubjectId) -> None:
-        with translated(self._path):
-            if truncate_journal(self._db, ERASURE_PATIENCE_MS):
-                return
-        raise StoreError(
-            f"{self._path}: the erasure of {subject} is recorded, but the journal still holds its "
-            "pages because a reader has the database open: end it; the next start finishes this"
-        )
+    def _keep_cursor(self) -> None:
+        # MAX, since another process may have moved it meanwhile.
+        if self._acknowledged and self._acknowledged > self._cursor():
+            self._db.execute(
+                "UPDATE meta SET value = MAX(value, ?) WHERE key = 'cursor'", [self._acknowledged]
+            )
 
-    def _rows(self, query: str, *parameters: object) -> list[rows.Row]:
+    def _rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         # All at once: a cursor left open would be a reader that keeps the journal from being cut.
-        cursor = self._db.execute(query, parameters)
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return self._db.execute(query, parameters).fetchall()
 
     def _data_version(self) -> int:
-        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
-
-    def _last_seq(self) -> int:
-        return int(self._db.execute("SELECT COALESCE(MAX(seq), 0) FROM events").fetchone()[0])
+        return int(self._rows("PRAGMA data_version")[0][0])
 
     def _cursor(self) -> int:
-        query = "SELECT value FROM meta WHERE key = 'cursor'"
-        return int(self._db.execute(query).fetchone()[0])
+        return int(self._rows("SELECT value FROM meta WHERE key = 'cursor'")[0][0])
+
+
+def _changed(event: Event, change: Change | None) -> SubjectId | None:
+    """Give whose rows a change is about, or a grant, which keeps when it was."""
+    match change:
+        case None:
+            return event.subject if isinstance(event, Granted) else None
+        case Enrol():
+            return change.subject.id
+        case IssueCode() | SpendCodes():
+            return None
+        case _:
+            return change.subject

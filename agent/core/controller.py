@@ -4,14 +4,13 @@ Every order that opens the door is made here, in `_grant`, and carries a Grant. 
 faulty, unsure or unknown gives no Energise.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import numpy as np
-
+from agent.core.consent import Roll
 from agent.core.decision import Judge, Match, Presentation, Recognition
 from agent.core.door import Door
-from agent.core.enrolment import HINTS, Enroller, Enrolment
+from agent.core.enroller import HINTS, Enroller
+from agent.core.enrolment import Enrolment
 from agent.core.events import (
     Acknowledged,
     Append,
@@ -21,6 +20,8 @@ from agent.core.events import (
     EnrolCancelled,
     EnrolCommanded,
     EnrolmentFailure,
+    Erase,
+    EraseCommanded,
     FaultCleared,
     Faulted,
     FaultRaised,
@@ -41,13 +42,12 @@ from agent.core.matching import Calibration, Threshold
 from agent.core.policy import Attempts, Lockout, admissible
 from agent.core.types import (
     Float32,
-    Gallery,
     Grant,
     LockState,
     Method,
+    Notice,
     Now,
     QualityIssue,
-    Reason,
     Refusal,
     Subject,
     SubjectId,
@@ -61,12 +61,17 @@ LINGER = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the operator settled. release_seconds: how long one grant releases the door, 1 to 30."""
+    """What the operator settled.
+
+    notice: the privacy notice in force; whoever consented to another is not matched.
+    release_seconds: how long one grant releases the door, 1 to 30.
+    """
 
     recognition: Recognition = Recognition()
     lockout: Lockout = Lockout()
     enrolment: Enrolment = Enrolment()
     release_seconds: float = 5.0
+    notice: Notice = field(kw_only=True)
 
 
 class Controller:
@@ -78,16 +83,15 @@ class Controller:
         self._door = Door(rules.release_seconds)
         self._attempts = Attempts(rules.lockout)
         self._presentation = Presentation(rules.recognition)
-        self._enroller = Enroller(rules.enrolment)
+        self._enroller = Enroller(rules.enrolment, rules.notice)
         self._faults: set[Part] = set()
         self._held: list[Effect] = []
         self._rests_until: dict[SubjectId, float] = {}
         self._retry_at = float("-inf")
         self._shown = Indication.IDLE
         self._shown_at = float("-inf")
-        self._subjects: Mapping[SubjectId, Subject] = {}
-        nobody = Gallery(np.empty((0, 0), np.float32), (), np.empty(0, np.intp), calibration.model)
-        self._judge = Judge(rules.recognition, calibration, nobody)
+        self._roll = Roll(rules.notice, calibration.model)
+        self._judge = Judge(rules.recognition, calibration, self._roll.gallery)
 
     @property
     def lock_state(self) -> LockState:
@@ -107,7 +111,9 @@ class Controller:
 
     def handle(self, happened: Input, now: Now) -> list[Effect]:
         """Take one input and give the effects, to be done in order."""
-        effects = [*self._elapsed(now), *self._respond(happened, now)]
+        if self._roll.lapse(now):
+            self._review()
+        effects = [*self._elapsed(now), *self._respond(happened, now), *self._settle(now)]
         return [effect for effect in self._hold(effects) if self._is_news(effect, now)]
 
     def _elapsed(self, now: Now) -> list[Effect]:
@@ -118,12 +124,14 @@ class Controller:
             effects.append(Show(rest))
         return effects
 
-    def _respond(self, happened: Input, now: Now) -> list[Effect]:
+    def _respond(  # noqa: C901 - one arm an input
+        self, happened: Input, now: Now
+    ) -> list[Effect]:
         match happened:
             case Observed():
                 return self._observed(happened, now)
             case StoreLoaded():
-                return self._loaded(happened)
+                return self._loaded(happened, now)
             case EnrolButtonHeld():
                 return self._enroller.button_held(happened.subject, now, faulty=self._blocked)
             case EnrolCommanded():
@@ -132,6 +140,8 @@ class Controller:
                 )
             case EnrolCancelled():
                 return self._enroller.abandon(EnrolmentFailure.CANCELLED)
+            case EraseCommanded():
+                return self._erase(happened)
             case Faulted():
                 return self._faulted(happened)
             case Recovered():
@@ -165,9 +175,7 @@ class Controller:
         return self._admit(verdict, seen, now)
 
     def _admit(self, match: Match, seen: Observed, now: Now) -> list[Effect]:
-        subject = self._subjects.get(match.subject)
-        if subject is None:
-            return self._refuse(Refusal(Reason.NO_MATCH), seen, now)
+        subject = self._roll.standing[match.subject]
         objection = admissible(subject, now)
         if objection is not None:
             return self._refuse(Refusal(objection, subject.id), seen, now)
@@ -217,11 +225,35 @@ class Controller:
             return None
         return ranking.best.subject
 
-    def _loaded(self, loaded: StoreLoaded) -> list[Effect]:
-        self._judge = Judge(self._rules.recognition, self._calibration, loaded.gallery)
-        self._subjects = loaded.subjects
-        self._enroller.loaded(loaded.codes, loaded.subjects)
+    def _loaded(self, loaded: StoreLoaded, now: Now) -> list[Effect]:
+        self._roll.load(loaded, now)
+        self._held = [effect for effect in self._held if self._still_due(effect)]
+        self._enroller.loaded(loaded.codes)
+        self._review()
         return []
+
+    def _still_due(self, effect: Effect) -> bool:
+        """Say whether a held effect is not done already, and strike whom it is about to erase."""
+        if not (isinstance(effect, Append) and isinstance(effect.change, Erase)):
+            return True
+        return self._roll.strike(effect.change.subject)
+
+    def _review(self) -> None:
+        """Go by the roll as it is now."""
+        self._judge = Judge(self._rules.recognition, self._calibration, self._roll.gallery)
+        self._enroller.review(self._roll.standing)
+
+    def _erase(self, wanted: EraseCommanded) -> list[Effect]:
+        leaving = self._roll.leave(wanted.subject, wanted.code)
+        if leaving:
+            self._review()
+        return leaving
+
+    def _settle(self, now: Now) -> list[Effect]:
+        """Have recorded what ended by itself. A store at fault is asked anew once it was loaded."""
+        if Part.STORE in self._faults:
+            return []
+        return [*self._enroller.lapse(now.monotonic), *self._roll.suspend()]
 
     @property
     def _blocked(self) -> bool:

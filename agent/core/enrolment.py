@@ -1,56 +1,25 @@
-"""Enrolment at the door: a few diverse good frames of one face in time, or a reason why not."""
+"""What an enrolment is: its rules, the consent it takes, and the frames collected for it."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from hmac import compare_digest
-from typing import TypeAlias
 
-from agent.core.events import (
-    Append,
-    Effect,
-    Enrol,
-    Enrolled,
-    EnrolmentFailed,
-    EnrolmentFailure,
-    EnrolmentStarted,
-    Indication,
-    Show,
-    SpendCodes,
-)
+from agent.core.events import EnrolmentFailure
 from agent.core.matching import mean_template
 from agent.core.types import (
     AuthorityKind,
     Consent,
     Embedding,
-    EnrolmentCode,
-    Float32,
-    Now,
+    Notice,
     Probe,
     QualityIssue,
-    Subject,
     SubjectId,
     Terms,
 )
 
-FindCollision: TypeAlias = Callable[[Float32], SubjectId | None]
-"""Gives the enrolled subject that a template (D,) is dangerously close to, if any."""
-
-REFUSALS_APART = 10.0
-"""Seconds between two records of refused enrolments: whoever can hold the button, or publish, could
-otherwise fill the log, and a full disk is a shut door."""
-
-HINTS: Mapping[QualityIssue, Indication] = {
-    QualityIssue.TOO_FAR: Indication.COME_CLOSER,
-    QualityIssue.CUT_OFF: Indication.LOOK_HERE,
-    QualityIssue.TOO_DARK: Indication.MORE_LIGHT,
-    QualityIssue.TOO_BRIGHT: Indication.MORE_LIGHT,
-    QualityIssue.BLURRED: Indication.LOOK_HERE,
-    QualityIssue.TURNED_AWAY: Indication.LOOK_HERE,
-    QualityIssue.EYES_CLOSED: Indication.LOOK_HERE,
-    QualityIssue.UNREADABLE: Indication.LOOK_HERE,
-}
+PURPOSE = "opening this door by face"
+"""What every consent is for, and all that the references may be used for."""
+SECONDS_PER_DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +44,8 @@ class Enrolment:
     """How long the enrol button must be held, 0.5 to 10 s."""
     notice: str = "2026-11"
     """Version of the privacy notice that enrolees are given."""
+    consent_days: float | None = None
+    """Days after which a consent must be renewed, 1 to 3650; None: until it is withdrawn."""
 
     def __post_init__(self) -> None:
         if not 3 <= self.frames <= 20:  # noqa: PLR2004
@@ -93,6 +64,9 @@ class Enrolment:
         if not self.notice.strip():
             message = "notice must name a version of the privacy notice"
             raise ValueError(message)
+        if self.consent_days is not None and not 1 <= self.consent_days <= 3650:  # noqa: PLR2004
+            message = "consent_days must be 1 to 3650"
+            raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +76,18 @@ class Authority:
     kind: AuthorityKind
     name: str
     terms: Terms
+
+
+def give_consent(
+    rules: Enrolment, notice: Notice, authorised_by: str, guardian: str | None, wall: float
+) -> Consent:
+    """Put down a consent that is given now, to hold for as long as the rules say.
+
+    authorised_by, guardian: as in Consent. wall: seconds since the Unix epoch.
+    """
+    days = rules.consent_days
+    expires = None if days is None else wall + days * SECONDS_PER_DAY
+    return Consent(authorised_by, notice, PURPOSE, wall, expires, guardian)
 
 
 class Step(Enum):
@@ -155,164 +141,3 @@ class Collection:
             return EnrolmentFailure.NO_FACE, None
         commonest = self.issues.most_common(1)
         return EnrolmentFailure.POOR_FRAMES, commonest[0][0] if commonest else None
-
-
-class Enroller:
-    """Who may enrol, and the enrolment under way, if any: at most one at a time."""
-
-    def __init__(self, rules: Enrolment) -> None:
-        self._rules = rules
-        self._collection: Collection | None = None
-        self._administrator: tuple[SubjectId, float] | None = None
-        self._codes: tuple[EnrolmentCode, ...] = ()
-        self._spent_at = float("-inf")
-        self._refused_at = float("-inf")
-        self._committing: Collection | None = None
-
-    @property
-    def deadline(self) -> float | None:
-        """Monotonic seconds at which the enrolment under way ends; None where there is none."""
-        return None if self._collection is None else self._collection.deadline
-
-    def loaded(
-        self, codes: tuple[EnrolmentCode, ...], subjects: Mapping[SubjectId, Subject]
-    ) -> None:
-        """Take the store's codes; forget the visit of one who is no administrator any more."""
-        self._codes = codes
-        self._committing = None
-        if self._administrator is not None:
-            visitor = subjects.get(self._administrator[0])
-            if visitor is None or visitor.revoked or not visitor.administrator:
-                self._administrator = None
-
-    def administrator_granted(self, subject: SubjectId, at: float) -> None:
-        """Remember an administrator's visit: it authorises one enrolment for a while."""
-        self._administrator = (subject, at)
-
-    def button_held(self, subject: SubjectId, now: Now, *, faulty: bool) -> list[Effect]:
-        """Begin, on the authority of a live code or of an administrator's recent visit."""
-        authority = next((_by_code(code) for code in self._live_codes(now)), None)
-        if authority is None and self._administrator is not None:
-            administrator, at = self._administrator
-            if now.monotonic - at <= self._rules.authority_seconds:
-                authority = Authority(AuthorityKind.ADMINISTRATOR, administrator, Terms())
-        return self._start(subject, authority, now, faulty=faulty)
-
-    def commanded(self, subject: SubjectId, typed: str, now: Now, *, faulty: bool) -> list[Effect]:
-        """Begin, if the code is right. A wrong one spends the live codes: no second guess."""
-        for code in self._live_codes(now):
-            if compare_digest(code.code.encode(), typed.encode()):
-                return self._start(subject, _by_code(code), now, faulty=faulty)
-        if not self._codes:
-            return self._refuse(subject, EnrolmentFailure.UNAUTHORISED, now)
-        self._spend_codes(now)
-        failed = EnrolmentFailed(subject, EnrolmentFailure.UNAUTHORISED)
-        return [Append(failed, SpendCodes())]
-
-    def observe(
-        self,
-        nearest: Probe | QualityIssue,
-        captured_at: float,
-        now: Now,
-        find_collision: FindCollision,
-    ) -> list[Effect]:
-        """Take the nearest face of a frame into the enrolment under way."""
-        collection = self._collection
-        if collection is None:
-            return []
-        if isinstance(nearest, QualityIssue):
-            collection.issues[nearest] += 1
-            return [Show(HINTS[nearest])]
-        match collection.add(nearest, captured_at):
-            case Step.TAKEN if collection.complete:
-                self._collection, self._committing = None, collection
-                return self._complete(collection, now, find_collision)
-            case Step.TAKEN:
-                return [Show(Indication.FRAME_TAKEN)]
-            case Step.TOO_ALIKE:
-                return [Show(Indication.TURN_A_LITTLE)]
-            case Step.TOO_SOON | Step.SOMEBODY_ELSE:  # pragma: no branch - there is no other step
-                return []
-
-    def tick(self, now: float) -> list[Effect]:
-        """End the enrolment whose time is over. now: monotonic seconds."""
-        if self._collection is None or now < self._collection.deadline:
-            return []
-        reason, hint = self._collection.failure()
-        return self.abandon(reason, hint)
-
-    def abandon(self, reason: EnrolmentFailure, hint: QualityIssue | None = None) -> list[Effect]:
-        """End the enrolment under way, if any, with nothing kept."""
-        if self._collection is None:
-            return []
-        collection, self._collection = self._collection, None
-        frames = len(collection.references)
-        failed = EnrolmentFailed(collection.subject, reason, frames, hint)
-        return [Show(Indication.NOT_ENROLLED), Append(failed)]
-
-    def faulted(self) -> list[Effect]:
-        """End what a fault ends: the enrolment under way, or one that could not be committed."""
-        self._administrator = None
-        self._collection, self._committing = self._collection or self._committing, None
-        return self.abandon(EnrolmentFailure.FAULT)
-
-    def _live_codes(self, now: Now) -> list[EnrolmentCode]:
-        valid = self._rules.authority_seconds
-        return [
-            code
-            for code in self._codes
-            if 0 <= now.monotonic - code.issued_at <= valid and code.issued_at > self._spent_at
-        ]
-
-    def _spend_codes(self, now: Now) -> None:
-        # The store may give them once more, where it could not commit that they are spent.
-        self._codes, self._spent_at = (), now.monotonic
-
-    def _start(
-        self, subject: SubjectId, authority: Authority | None, now: Now, *, faulty: bool
-    ) -> list[Effect]:
-        if self._collection is not None:
-            return self._refuse(subject, EnrolmentFailure.BUSY, now)
-        if authority is None or faulty:
-            reason = EnrolmentFailure.FAULT if faulty else EnrolmentFailure.UNAUTHORISED
-            return [Show(Indication.NOT_ENROLLED), *self._refuse(subject, reason, now)]
-        self._administrator = None
-        self._spend_codes(now)
-        deadline = now.monotonic + self._rules.seconds
-        self._collection = Collection(self._rules, subject, authority, deadline)
-        started = EnrolmentStarted(subject, authority.kind)
-        return [Append(started, SpendCodes()), Show(Indication.ENROLLING)]
-
-    def _refuse(self, subject: SubjectId, reason: EnrolmentFailure, now: Now) -> list[Effect]:
-        if now.monotonic - self._refused_at < REFUSALS_APART:
-            return []
-        self._refused_at = now.monotonic
-        return [Append(EnrolmentFailed(subject, reason))]
-
-    def _complete(
-        self, collection: Collection, now: Now, find_collision: FindCollision
-    ) -> list[Effect]:
-        authority, terms = collection.authority, collection.authority.terms
-        template = mean_template(reference.vector for reference in collection.references)
-        event = Enrolled(
-            subject=collection.subject,
-            authority=authority.kind,
-            references=len(collection.references),
-            collision=find_collision(template),
-        )
-        change = Enrol(
-            subject=Subject(
-                id=collection.subject,
-                household=terms.household,
-                administrator=terms.administrator,
-                validity=terms.validity,
-            ),
-            label=terms.label,
-            references=tuple(collection.references),
-            consent=Consent(authority.name, self._rules.notice, now.wall),
-        )
-        return [Append(event, change), Show(Indication.ENROLLED)]
-
-
-def _by_code(code: EnrolmentCode) -> Authority:
-    return Authority(AuthorityKind.CODE, code.authorised_by, code.terms)

@@ -23,6 +23,7 @@ from agent.core.types import (
     Reason,
     Subject,
     SubjectId,
+    Suspension,
 )
 
 
@@ -81,6 +82,14 @@ class EnrolCancelled:
 
 
 @dataclass(frozen=True, slots=True)
+class EraseCommanded:
+    """An erasure was asked for from afar. code: as shown, to be compared in constant time."""
+
+    subject: SubjectId
+    code: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed."""
 
@@ -113,6 +122,7 @@ Input: TypeAlias = (
     | EnrolButtonHeld
     | EnrolCommanded
     | EnrolCancelled
+    | EraseCommanded
     | Tick
     | Faulted
     | Recovered
@@ -219,11 +229,68 @@ class Revoked:
     subject: SubjectId
 
 
+class ErasureCause(StrEnum):
+    """Why a subject was erased."""
+
+    REQUESTED = "requested"
+    UNUSED = "unused"
+
+
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """A subject's references, label and consent record are gone."""
+    """A subject's references, keys, label and consent record are gone from the database."""
 
     subject: SubjectId
+    cause: ErasureCause = ErasureCause.REQUESTED
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureCertified:
+    """An erasure was checked and is complete. certificate: a signed note (docs/vault.md)."""
+
+    subject: SubjectId
+    certificate: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentLapsed:
+    """A one-time code was never used, and is forgotten with all it said of the enrolee."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentSuspended:
+    """A subject is not matched any more: the references wait for a new consent."""
+
+    subject: SubjectId
+    reason: Suspension
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentRenewed:
+    """A subject consented anew, and is matched again."""
+
+    subject: SubjectId
+
+
+@dataclass(frozen=True, slots=True)
+class LogPruned:
+    """The events up to this number grew too old and are gone; the rest still verifies."""
+
+    up_to: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The database was put back from a backup whose last event has this number."""
+
+    up_to: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What is left of an event about somebody who was erased since. kind: which event it was."""
+
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +317,15 @@ Event: TypeAlias = (
     | EnrolmentStarted
     | EnrolmentFailed
     | Enrolled
+    | EnrolmentLapsed
+    | ConsentSuspended
+    | ConsentRenewed
     | Revoked
     | Erased
+    | ErasureCertified
+    | LogPruned
+    | Restored
+    | Forgotten
     | FaultRaised
     | FaultCleared
 )
@@ -261,12 +335,11 @@ Event: TypeAlias = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Enrol:
-    """Keep a new subject."""
+    """Keep a new subject, with the consent that `subject` carries."""
 
     subject: Subject
     label: str
     references: tuple[Embedding, ...]
-    consent: Consent
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +357,22 @@ class Erase:
 
 
 @dataclass(frozen=True, slots=True)
+class SuspendConsent:
+    """Keep that a subject's consent does not count any more."""
+
+    subject: SubjectId
+    reason: Suspension
+
+
+@dataclass(frozen=True, slots=True)
+class RenewConsent:
+    """Keep a new consent of a subject, in place of the last one."""
+
+    subject: SubjectId
+    consent: Consent
+
+
+@dataclass(frozen=True, slots=True)
 class IssueCode:
     """Keep a one-time code until it is spent or stale; it replaces every earlier one."""
 
@@ -295,7 +384,7 @@ class SpendCodes:
     """Forget every one-time code: one was used, or a wrong one was tried."""
 
 
-Change: TypeAlias = Enrol | Revoke | Erase | IssueCode | SpendCodes
+Change: TypeAlias = Enrol | Revoke | Erase | SuspendConsent | RenewConsent | IssueCode | SpendCodes
 
 # --- effects --------------------------------------------------------------------------------------
 

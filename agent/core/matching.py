@@ -1,6 +1,6 @@
 """Exact search of the gallery, and the threshold that a gallery of its size needs."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -52,6 +52,19 @@ def search(gallery: Gallery, vector: Float32) -> Ranking | None:
     if rivals[row] > NOTHING:
         rival = Candidate(gallery.subjects[row], row, float(rivals[row]))
     return Ranking(Candidate(gallery.subjects[best], best, float(scores[best])), rival)
+
+
+def only(gallery: Gallery, subjects: Container[SubjectId]) -> Gallery:
+    """Give the rows of these subjects, as if nobody else had ever been enrolled."""
+    rows = [row for row, subject in enumerate(gallery.subjects) if subject in subjects]
+    if len(rows) == len(gallery.subjects):
+        return gallery
+    return Gallery(
+        matrix=gallery.matrix[rows],
+        subjects=tuple(gallery.subjects[row] for row in rows),
+        households=gallery.households[rows],
+        model=gallery.model,
+    )
 
 
 def mean_template(vectors: Iterable[Float32]) -> Float32:

@@ -1,8 +1,16 @@
-"""Who may enter when, and when too many refusals stop the door from looking."""
+"""Whose consent stands, who may enter when, and when too many refusals stop the door looking."""
 
 from dataclasses import dataclass
 
-from agent.core.types import MINUTES_PER_WEEK, Now, Reason, Span, Subject
+from agent.core.types import (
+    MINUTES_PER_WEEK,
+    Notice,
+    Now,
+    Reason,
+    Span,
+    Subject,
+    Suspension,
+)
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MINUTES_PER_DAY = 24 * 60
@@ -63,15 +71,38 @@ class Attempts:
         self._refused_at = []
 
 
+def consent_objection(subject: Subject, notice: Notice, now: Now) -> Suspension | None:
+    """Say why a subject is not to be matched, or None where the consent stands.
+
+    notice: the one in force. Where the wall clock is not set, no expiry is reached: `admissible`
+    keeps such a subject out.
+    """
+    if subject.suspended is not None:
+        return subject.suspended
+    consent = subject.consent
+    if consent is None:
+        return Suspension.WITHDRAWN
+    if not consent.notice == notice:
+        return Suspension.NOTICE_CHANGED
+    if subject.minor and not (consent.guardian and consent.guardian.strip()):
+        return Suspension.NO_GUARDIAN
+    if consent.expires is not None and now.trusted and not now.wall < consent.expires:
+        return Suspension.EXPIRED
+    return None
+
+
 def admissible(subject: Subject, now: Now) -> Reason | None:
     """Say why a subject may not enter now, or None where nothing is against it.
 
-    Where the wall clock is not set, a subject with bounds or a schedule may not enter.
+    Where the wall clock is not set, a subject with bounds, a schedule or a consent that expires may
+    not enter. Whether the consent stands is not asked here.
     """
     if subject.revoked:
         return Reason.REVOKED
     validity = subject.validity
-    if validity.not_before is None and validity.not_after is None and not validity.schedule:
+    lasting = subject.consent is None or subject.consent.expires is None
+    unbounded = validity.not_before is None and validity.not_after is None
+    if lasting and unbounded and not validity.schedule:
         return None
     if not now.trusted:
         return Reason.CLOCK_NOT_SET

@@ -155,12 +155,48 @@ class Validity:
     schedule: tuple[Span, ...] = ()
 
 
+class Suspension(StrEnum):
+    """Why a consent lets nobody be matched any more. A new consent ends it."""
+
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+    NOTICE_CHANGED = "notice_changed"
+    NO_GUARDIAN = "no_guardian"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """The privacy notice that enrolees are given. sha256: of its text, 64 hexadecimal digits."""
+
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """The record without which no reference is matched.
+
+    authorised_by: who authorised it. notice: the one that the enrolee, or the guardian of a minor,
+    was given. purpose: what the references may be used for. at, expires: seconds since the Unix
+    epoch; without expires it holds until it is withdrawn. guardian: who consented for a minor.
+    """
+
+    authorised_by: str
+    notice: Notice
+    purpose: str
+    at: float
+    expires: float | None = None
+    guardian: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """An enrolled capture subject, as far as deciding needs to know.
 
     household: subjects of one household may resemble each other without being told apart;
-    None makes the subject a household of its own.
+    None makes the subject a household of its own. minor: a guardian must have consented.
+    consent: None where nobody consented. suspended: why the consent does not count, once that was
+    recorded. leave_code: whoever shows it may have this subject erased; empty where nothing does.
     """
 
     id: SubjectId
@@ -168,16 +204,31 @@ class Subject:
     administrator: bool = False
     revoked: bool = False
     validity: Validity = Validity()
+    minor: bool = False
+    consent: Consent | None = None
+    suspended: Suspension | None = None
+    leave_code: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is to hold for an enrolee. The label stays in the store: no event carries it."""
+    """What is to hold for an enrolee. The label stays in the store: no event carries it.
+
+    guardian: who consents for a minor. Raises ValueError for a minor without a guardian, and for a
+    guardian of somebody who is no minor.
+    """
 
     label: str = ""
     household: str | None = None
     administrator: bool = False
     validity: Validity = Validity()
+    minor: bool = False
+    guardian: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.minor != bool(self.guardian and self.guardian.strip()):
+            message = "a minor needs a guardian who consents, and nobody else has one"
+            raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,19 +250,6 @@ class AuthorityKind(StrEnum):
 
     ADMINISTRATOR = "administrator"
     CODE = "code"
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """The record without which no reference is matched.
-
-    authorised_by: who authorised it. notice: version of the privacy notice that the enrolee was
-    given. at: seconds since the Unix epoch.
-    """
-
-    authorised_by: str
-    notice: str
-    at: float
 
 
 class Method(StrEnum):

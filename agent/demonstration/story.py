@@ -114,6 +114,10 @@ class Play:
         time.sleep(1.0)
 
 
+ACKNOWLEDGED = 0.5
+"""Seconds that an acknowledgement may take from the collector to the agent."""
+
+
 def play(write: Write, *, json: bool) -> bool:
     """Play the whole story, a line at a time, and end with the summary.
 
@@ -159,10 +163,11 @@ def play(write: Write, *, json: bool) -> bool:
             narrator.await_event((Started,), 0)
             _story(acts)
             last = ours.last_events(1)[-1].seq
-            delivered = _delivered(collector, ours, last)
+            arrived = _arrived(collector, last)
         finally:
             runtime.stop()
             thread.join(PATIENCE)
+        delivered = None if arrived is None else arrived and ours.cursor() >= last
         narrator.say(f"\n{_delivery(last, delivered=delivered)}")
         summary = _summary(narrator.events, acts, len(door.pulses), timed)
         narrator.conclude(summary, door.pulses)
@@ -190,16 +195,13 @@ def _story(acts: Play) -> None:
     acts.visit("He walks up again.", ["obama3.jpg"], None)
 
 
-def _delivered(collector: Collector | None, store: Store, last: int) -> bool | None:
+def _arrived(collector: Collector | None, last: int) -> bool | None:
     if collector is None:
         return None
-    if not collector.has_all(last, PATIENCE):
-        return False
-    # The agent moves its cursor when the acknowledgement has come back.
-    deadline = time.monotonic() + PATIENCE
-    while store.cursor() < last and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return store.cursor() >= last
+    arrived = collector.has_all(last, PATIENCE)
+    # The last acknowledgement is on its way back; the agent writes it down when it ends.
+    time.sleep(ACKNOWLEDGED)
+    return arrived
 
 
 def _delivery(last: int, *, delivered: bool | None) -> str:

@@ -28,6 +28,7 @@ from agent.core.events import (
     Denied,
     EnrolCancelled,
     EnrolCommanded,
+    EraseCommanded,
     Faulted,
     FaultRaised,
     Input,
@@ -48,11 +49,15 @@ BACKLOG = "doorward/front/event/backlog"
 ACK = "doorward/front/event/ack"
 ENROL = "doorward/front/cmd/enrol"
 START = b'{"v": 1, "id": "r-1", "action": "start", "code": "012345"}'
+ERASE = "doorward/front/cmd/erase"
+HEAD = "doorward/front/event/head"
 CANCEL = b'{"v": 1, "id": "r-2", "action": "cancel"}'
+LEAVER = SubjectId("s-0123456789abcdef")
+LEAVE = b'{"v": 1, "id": "r-3", "subject": "s-0123456789abcdef", "code": "5f3a9c0b71d2e84610aa"}'
 
 
-def event(seq: int) -> Recorded:
-    return Recorded(seq, "boot", NOW, Denied(Reason.NO_MATCH, None, frames=3, faces=1))
+def event(seq: int, head: str = "") -> Recorded:
+    return Recorded(seq, "boot", NOW, Denied(Reason.NO_MATCH, None, frames=3, faces=1), head)
 
 
 def plain(port: int) -> Mqtt:
@@ -285,6 +290,54 @@ def test_a_broker_that_takes_nothing_grows_no_memory_and_stops_nobody(
     assert len(agent.reporter._outgoing) <= mqtt.QUEUE  # noqa: SLF001
 
 
+# --- the head of the log
+
+
+def test_the_newest_head_is_retained_and_follows_its_event(
+    broker: Broker, listener: Collector, agent: Agent
+) -> None:
+    for seq in range(1, 101):
+        agent.reporter.publish(event(seq, f"head {seq} —"))
+    newest = "head 100 —".encode()
+    assert eventually(lambda: listener.payloads(HEAD)[-1:] == [newest])
+    assert retained(broker, HEAD) == [newest]
+    topics = [each.topic for each in listener.messages]
+    last_event = len(topics) - topics[::-1].index(EVENT)
+    assert topics.index(HEAD) > topics.index(EVENT)
+    assert HEAD in topics[last_event:]
+    # Of heads that come faster than they can be sent, some are passed over, and none comes late.
+    heads = [int(each.split()[1]) for each in listener.payloads(HEAD)]
+    assert heads == sorted(set(heads))
+    assert {each.qos for each in listener.messages if each.topic == HEAD} == {1}
+
+
+def test_an_event_without_a_head_or_sent_once_more_moves_no_head(
+    broker: Broker, listener: Collector, agent: Agent
+) -> None:
+    agent.reporter.publish(event(7, "head 7"))
+    agent.reporter.publish(event(8))
+    agent.reporter.republish(event(5, "head 5"))
+    assert eventually(lambda: listener.payloads(BACKLOG))
+    agent.reporter.publish(event(9))
+    assert eventually(lambda: len(listener.payloads(EVENT)) == 3)
+    assert retained(broker, HEAD) == [b"head 7"]
+
+
+def test_the_head_is_told_again_to_a_broker_that_lost_it_or_was_away(broker: Broker) -> None:
+    with running(plain(broker.port)) as agent:
+        assert agent.got(Recovered)
+        agent.reporter.publish(event(1, "head 1"))
+        assert eventually(lambda: retained(broker, HEAD) == [b"head 1"])
+        for outages, head in ((1, b"head 1"), (2, b"head 2")):
+            broker.kill()
+            assert agent.got(Faulted, times=outages)
+            if outages > 1:
+                agent.reporter.publish(event(2, "head 2"))
+            broker.start()
+            assert agent.got(Recovered, times=outages + 1)
+            assert eventually(lambda: retained(broker, HEAD) == [head])  # noqa: B023 - used at once
+
+
 # --- faults
 
 
@@ -322,7 +375,7 @@ def test_an_unknown_host_is_reported_as_such() -> None:
 
 
 WELCOME = b"\x20\x03\x00\x00\x00"
-SUBSCRIBED = b"\x90\x05\x00\x01\x00\x01\x01"
+SUBSCRIBED = b"\x90\x06\x00\x01\x00\x01\x01\x01"
 TAKEN_OVER = b"\xe0\x02\x8e\x00"
 
 
@@ -461,14 +514,24 @@ def test_closing_ends_the_thread_even_while_there_is_no_broker(broker: Broker) -
 def test_acknowledgements_and_commands_reach_the_inbox(agent: Agent, listener: Collector) -> None:
     listener.publish(ACK, b'{"v": 1, "seq": 7}')
     listener.publish(ENROL, START)
+    listener.publish(ERASE, LEAVE)
     listener.publish(ENROL, CANCEL)
     assert agent.got(EnrolCancelled)
     assert agent.inbox == [
         Recovered(Part.BROKER),
         Acknowledged(7),
         EnrolCommanded(SubjectId("s-1"), "012345"),
+        EraseCommanded(LEAVER, "5f3a9c0b71d2e84610aa"),
         EnrolCancelled(),
     ]
+
+
+def test_an_erasure_is_answered_as_handed_on(agent: Agent, listener: Collector) -> None:
+    listener.publish(ERASE, LEAVE)
+    assert eventually(lambda: listener.payloads("doorward/front/reply/r-3"))
+    (reply,) = listener.payloads("doorward/front/reply/r-3")
+    assert json.loads(reply) == {"v": 1, "id": "r-3", "action": "erase", "subject": LEAVER}
+    assert agent.got(EraseCommanded)
 
 
 def test_a_command_is_answered_with_the_subject_to_come(agent: Agent, listener: Collector) -> None:
@@ -486,6 +549,7 @@ def test_a_retained_command_does_nothing_whenever_it_arrives(
 ) -> None:
     listener.publish(ENROL, START, retain=True)
     listener.publish(ACK, b'{"v": 1, "seq": 7}', retain=True)
+    listener.publish(ERASE, LEAVE, retain=True)
     listener.publish(ENROL, CANCEL)
     assert agent.got(EnrolCancelled)
     assert agent.inbox == [Recovered(Part.BROKER), EnrolCancelled()]
@@ -503,6 +567,7 @@ def test_a_command_sent_while_the_door_was_away_is_not_delivered_later(broker: B
             assert agent.got(Recovered)
         assert eventually(lambda: b"offline" in listener.payloads(STATUS))
         listener.publish(ENROL, START)
+        listener.publish(ERASE, LEAVE)
         with running(plain(broker.port)) as agent:
             assert agent.got(Recovered)
             listener.publish(ENROL, CANCEL)
@@ -521,6 +586,11 @@ NONSENSE = {
     "another door": ("doorward/back/cmd/enrol", START),
     "a negative number": (ACK, b'{"v": 1, "seq": -1}'),
     "a command as acknowledgement": (ACK, START),
+    "an empty erasure": (ERASE, b""),
+    "an enrolment as erasure": (ERASE, START),
+    "an erasure as enrolment": (ENROL, LEAVE),
+    "an erasure of part of an id": (ERASE, LEAVE.replace(b"abcdef", b"")),
+    "another door's erasure": ("doorward/back/cmd/erase", LEAVE),
 }
 
 

@@ -12,10 +12,12 @@ import numpy as np
 from agent.core.events import Observed, StoreLoaded
 from agent.core.matching import Calibration, OperatingPoint
 from agent.core.types import (
+    Consent,
     Embedding,
     EnrolmentCode,
     Float32,
     Gallery,
+    Notice,
     Now,
     Probe,
     Quality,
@@ -37,6 +39,11 @@ CALIBRATION = Calibration(
     points=(OperatingPoint(0.3, 1e-2), OperatingPoint(0.5, 2e-5), OperatingPoint(0.6, 1e-7)),
 )
 """With the target of 1e-3 it puts 0.5 in force for up to 50 subjects, then 0.6."""
+
+NOTICE = Notice("2026-11", "5e" * 32)
+"""The privacy notice in force."""
+CONSENT = Consent("root", NOTICE, "opening this door by face", at=900_000.0)
+"""One that stands until it is withdrawn."""
 
 
 class Person:
@@ -111,12 +118,20 @@ def store_of(
     subjects: Iterable[Subject] = (),
     codes: tuple[EnrolmentCode, ...] = (),
 ) -> StoreLoaded:
-    """Give a store in which these people are enrolled, as these subjects where they are given."""
+    """Give a store in which these people are enrolled, as these subjects where they are given.
+
+    Everybody else has consented.
+    """
     known = {subject.id: subject for subject in subjects}
-    kept = {person.id: known.get(person.id, Subject(person.id)) for person in people}
+    kept = {person.id: known.get(person.id, resident(person.id)) for person in people}
     templates = {person.id: person.face for person in people}
     homes = {subject.id: subject.household for subject in kept.values()}
     return StoreLoaded(gallery(templates, homes), kept, codes)
+
+
+def resident(subject: SubjectId, **changes: object) -> Subject:
+    """Give a subject whose consent stands, unless the changes say otherwise."""
+    return Subject(subject, **({"consent": CONSENT} | changes))  # type: ignore[arg-type]
 
 
 def now_at(

@@ -13,10 +13,11 @@ from enum import StrEnum
 import numpy as np
 
 from agent.core.controller import Rules
-from agent.core.enrolment import REFUSALS_APART
+from agent.core.enroller import REFUSALS_APART
 from agent.core.events import (
     Announce,
     Append,
+    ConsentSuspended,
     Denied,
     Drop,
     Effect,
@@ -28,7 +29,11 @@ from agent.core.events import (
     Enrolled,
     EnrolmentFailed,
     EnrolmentFailure,
+    EnrolmentLapsed,
     EnrolmentStarted,
+    Erase,
+    EraseCommanded,
+    Erased,
     Event,
     Faulted,
     Granted,
@@ -40,10 +45,12 @@ from agent.core.events import (
     Recovered,
     Show,
     SpendCodes,
+    SuspendConsent,
 )
 from agent.core.policy import parse_schedule
 from agent.core.types import (
     AuthorityKind,
+    Consent,
     Embedding,
     EnrolmentCode,
     Float32,
@@ -54,9 +61,10 @@ from agent.core.types import (
     Span,
     Subject,
     SubjectId,
+    Suspension,
     Terms,
 )
-from tests.core.people import MODEL, Person
+from tests.core.people import MODEL, NOTICE, Person
 
 ALIKE = 0.6
 """Cosine of two faces from which on frames of one may pass for the other: siblings, doubles."""
@@ -126,6 +134,8 @@ class Account:
 
     rules: Rules
     kept: Mapping[SubjectId, Kept] = field(default_factory=dict)
+    present: dict[SubjectId, Kept] = field(default_factory=dict)
+    """Of those in the store, whose consent stands: the others are strangers."""
     gallery_model: str = MODEL
     codes: tuple[EnrolmentCode, ...] = ()
     labels: set[str] = field(default_factory=set)
@@ -151,6 +161,9 @@ class Account:
     _uncommitted: SubjectId | None = None
     _unkept: set[SubjectId] = field(default_factory=set)
     _turned_away_at: float = -math.inf
+    _suspensions_owed: dict[SubjectId, Suspension] = field(default_factory=dict)
+    _leaving: set[SubjectId] = field(default_factory=set)
+    _erasures_owed: set[SubjectId] = field(default_factory=set)
 
     # --- what is so -------------------------------------------------------------------------------
 
@@ -169,7 +182,8 @@ class Account:
         first, last, schedule = validity.not_before, validity.not_after, validity.schedule
         if subject.revoked:
             found.add(Reason.REVOKED)
-        if first is None and last is None and not schedule:
+        ends = subject.consent is not None and subject.consent.expires is not None
+        if first is None and last is None and not schedule and not ends:
             return found
         if not now.trusted:
             return found | {Reason.CLOCK_NOT_SET}
@@ -181,11 +195,27 @@ class Account:
             found.add(Reason.OUTSIDE_SCHEDULE)
         return found
 
+    def fallen(self, subject: Subject, now: Now) -> Suspension | None:
+        """Why somebody's consent does not stand, if so."""
+        consent, found = subject.consent, subject.suspended
+        if found is None and consent is None:
+            found = Suspension.WITHDRAWN
+        if found is None and consent is not None:
+            unsigned = subject.minor and (consent.guardian or "").strip() == ""
+            over = consent.expires is not None and not consent.expires > now.wall
+            if (consent.notice.version, consent.notice.sha256) != (NOTICE.version, NOTICE.sha256):
+                found = Suspension.NOTICE_CHANGED
+            elif unsigned:
+                found = Suspension.NO_GUARDIAN
+            elif over and now.trusted:
+                found = Suspension.EXPIRED
+        return found
+
     def alike(self, person: Person) -> list[Kept]:
-        """Everybody in the gallery for whom a person may pass."""
+        """Everybody to be compared with for whom a person may pass."""
         return [
             kept
-            for kept in self.kept.values()
+            for kept in self.present.values()
             if kept.sound and float(kept.person.face @ person.face) >= ALIKE
         ]
 
@@ -241,7 +271,7 @@ class Account:
         if self.visit is None or isinstance(happened, EnrolCommanded):
             return None
         visitor, visited_at = self.visit
-        known = self.kept.get(visitor)
+        known = self.present.get(visitor)
         still = known is not None and known.subject.administrator and not known.subject.revoked
         if not (still and at <= visited_at + seconds):
             return None
@@ -256,6 +286,11 @@ class Account:
         """Take what the door is about to be told of its store."""
         self.kept, self.gallery_model, self.codes = dict(kept), model, codes
         self._uncommitted = None
+        self._suspensions_owed = {}
+        self._erasures_owed &= set(kept)
+        # Those alone whose erasure waits for the store: it may well have failed to do the others.
+        self._leaving = set(self._erasures_owed)
+        self.present = {each: kept[each] for each in kept if each not in self._leaving}
         visitor = kept.get(self.visit[0]) if self.visit else None
         if visitor is None or visitor.subject.revoked or not visitor.subject.administrator:
             self.visit = None
@@ -266,6 +301,7 @@ class Account:
 
     def before(self, happened: Input, now: Now) -> None:
         """Take an input that the door is about to get."""
+        self._sift(now)
         match happened:
             case Observed():
                 self._watch(happened, now)
@@ -273,7 +309,10 @@ class Account:
                 known = [c for c in self.codes if c not in self.spent]
                 if known and self.authority(happened, now) is None:
                     self.spent.update(known)
+                    self.codes = ()
                     self._spending_owed = True
+            case EraseCommanded():
+                self._order_erasure(happened)
             case Recovered():
                 self.faults.discard(happened.part)
             case Faulted() if happened.part not in self.faults:
@@ -282,6 +321,27 @@ class Account:
                     self._fail()
             case _:
                 pass
+
+    def _sift(self, now: Now) -> None:
+        for subject, kept in list(self.present.items()):
+            why = self.fallen(kept.subject, now)
+            if why is not None:
+                del self.present[subject]
+                if kept.subject.suspended is None:
+                    self._suspensions_owed[subject] = why
+        if self.visit is not None and self.visit[0] not in self.present:
+            self.visit = None
+
+    def _order_erasure(self, wanted: EraseCommanded) -> None:
+        known = self.kept.get(wanted.subject)
+        right = known is not None and known.subject.leave_code == wanted.code != ""
+        if right and wanted.subject not in self._leaving:
+            self._leaving.add(wanted.subject)
+            self._erasures_owed.add(wanted.subject)
+            self._suspensions_owed.pop(wanted.subject, None)
+            self.present.pop(wanted.subject, None)
+            if self.visit is not None and self.visit[0] == wanted.subject:
+                self.visit = None
 
     def _fail(self) -> None:
         """Whatever was under way is over: it may have been what failed."""
@@ -349,13 +409,18 @@ class Account:
         if Part.STORE not in self.faults:
             promise(not self._spending_owed, "a second guess")
             promise(not self._failures_owed, "an enrolment that ends without a record")
+            promise(not self._suspensions_owed, "a consent that falls without a record")
+            promise(not self._erasures_owed, "a resident who cannot leave")
+            promise(self._live(now) or not self.codes, "a code that lies around")
         late = self.open_until is not None and now.monotonic >= self.open_until
         promise(not late, "the door open past its time")
         promise(not (self.blocked and self.open_until), "the door open in spite of a fault")
         overdue = self.enrolling is not None and now.monotonic >= self.enrolling.until
         promise(not overdue, "an enrolment past its time")
 
-    def _recorded(self, append: Append, happened: Input, now: Now) -> None:
+    def _recorded(  # noqa: C901 - one arm an event
+        self, append: Append, happened: Input, now: Now
+    ) -> None:
         event, change = append.event, append.change
         match event:
             case Granted():
@@ -377,21 +442,41 @@ class Account:
                     promise((event.subject, event.authority) == told, "another enrolment")
                 self.enrolling, self.visit = expected, None
                 self.spent.update(self.codes)
+                self.codes = ()
             case EnrolmentFailed():
                 self._not_enrolled(event, change, happened, now)
             case Enrolled():
                 self._enrolled(event, change, now)
+            case ConsentSuspended(subject=subject, reason=reason):
+                owed = self._suspensions_owed.pop(subject, None)
+                promise(owed is reason, "a consent suspended twice, or for no reason")
+                promise(change == SuspendConsent(subject, reason), "a suspension that is not kept")
+                self.reached[f"suspended: {reason}"] += 1
+            case EnrolmentLapsed():
+                promise(bool(self.codes) and not self._live(now), "a code forgotten too soon")
+                promise(change == SpendCodes(), "a code that is not forgotten")
+                self.codes = ()
+                self.reached["code lapsed"] += 1
+            case Erased(subject=subject):
+                promise(subject in self._erasures_owed, "an erasure that nobody may ask for")
+                promise(change == Erase(subject), "an erasure that is none")
+                self._erasures_owed.remove(subject)
+                self.reached["left"] += 1
             case _:
                 pass
 
+    def _live(self, now: Now) -> bool:
+        ages = [now.monotonic - code.issued_at for code in self.codes]
+        return any(0 <= age <= self.rules.enrolment.authority_seconds for age in ages)
+
     def _granted(self, event: Granted, happened: Input, now: Now) -> None:
-        rules, who = self.rules.recognition, self.kept.get(event.subject)
+        rules, who = self.rules.recognition, self.present.get(event.subject)
         promise(isinstance(happened, Observed), "a grant without a frame")
         promise(not self.blocked, "a grant in spite of a fault")
         promise(self.enrolling is None, "a grant during an enrolment")
         promise(not self.locked_out(now), "a grant in a lockout")
         promise(now.monotonic >= self.retry_at, "a grant right after a refusal")
-        promise(who is not None, "a grant to somebody who is not enrolled")
+        promise(who is not None, "a grant to somebody who is not enrolled or has not consented")
         if who is None:
             return
         against = self.objections(who.subject, now)
@@ -443,7 +528,7 @@ class Account:
                 )
                 self._not_wronged()
         else:
-            who = self.kept.get(event.subject) if event.subject else None
+            who = self.present.get(event.subject) if event.subject else None
             promise(who is not None, "a refusal that names nobody enrolled")
             if who is not None:
                 self._proven(who, rules.recognition.min_frames)
@@ -531,13 +616,27 @@ class Account:
         promise(not self.blocked, "an enrolment in spite of a fault")
         promise(now.monotonic < under_way.until, "an enrolment past its time")
         terms, subject = under_way.terms, change.subject
+        days = self.rules.enrolment.consent_days
+        consent = Consent(
+            under_way.authorised_by,
+            NOTICE,
+            "opening this door by face",
+            at=now.wall,
+            expires=None if days is None else now.wall + days * 86400,
+            guardian=terms.guardian,
+        )
+        promise(subject.consent == consent, "a consent that nobody gave")
         as_agreed = Subject(
-            under_way.subject, terms.household, terms.administrator, validity=terms.validity
+            under_way.subject,
+            terms.household,
+            terms.administrator,
+            validity=terms.validity,
+            minor=terms.minor,
+            consent=consent,
         )
         promise(subject == as_agreed and change.label == terms.label, "other terms than agreed")
-        consent = (change.consent.authorised_by, change.consent.notice, change.consent.at)
-        agreed = (under_way.authorised_by, self.rules.enrolment.notice, now.wall)
-        promise(consent == agreed, "a consent that nobody gave")
+        near = event.collision is None or event.collision in self.present
+        promise(near, "an enrolee compared with somebody who has not consented")
         told = (event.subject, event.authority, event.references)
         frames = self.rules.enrolment.frames
         promise(told == (under_way.subject, under_way.kind, frames), "another enrolment told")

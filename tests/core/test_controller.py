@@ -11,6 +11,7 @@ from agent.core.events import (
     Acknowledged,
     Announce,
     Append,
+    ConsentSuspended,
     Denied,
     Drop,
     Effect,
@@ -22,7 +23,11 @@ from agent.core.events import (
     Enrolled,
     EnrolmentFailed,
     EnrolmentFailure,
+    EnrolmentLapsed,
     EnrolmentStarted,
+    Erase,
+    EraseCommanded,
+    Erased,
     Event,
     FaultCleared,
     Faulted,
@@ -39,6 +44,7 @@ from agent.core.events import (
     Show,
     SpendCodes,
     StoreLoaded,
+    SuspendConsent,
     Tick,
 )
 from agent.core.policy import Lockout
@@ -55,10 +61,22 @@ from agent.core.types import (
     Span,
     Subject,
     SubjectId,
+    Suspension,
     Terms,
     Validity,
 )
-from tests.core.people import CALIBRATION, Person, look_alike, now_at, seen, somebody, store_of
+from tests.core.people import (
+    CALIBRATION,
+    CONSENT,
+    NOTICE,
+    Person,
+    look_alike,
+    now_at,
+    resident,
+    seen,
+    somebody,
+    store_of,
+)
 
 ADA, BEN, NINA = somebody("ada"), somebody("ben"), somebody("nina")
 STRANGER = somebody("stranger")
@@ -72,6 +90,7 @@ RULES = Rules(
     Lockout(refusals=2, within=60.0, seconds=30.0),
     Enrolment(frames=3, seconds=20.0),
     release_seconds=5.0,
+    notice=NOTICE,
 )
 BLOCKING = [part for part in Part if part is not Part.BROKER]
 
@@ -84,6 +103,7 @@ class Site:
     rules: Rules = RULES
     at: float = 100.0
     trusted: bool = True
+    ahead: float = 0.0
     seeds: int = 0
     controller: Controller = field(init=False)
 
@@ -93,7 +113,7 @@ class Site:
 
     @property
     def now(self) -> Now:
-        return now_at(self.at, trusted=self.trusted)
+        return now_at(self.at, 1_000_000.0 + self.ahead, trusted=self.trusted)
 
     def give(self, happened: Input, after: float = 0.0) -> list[Effect]:
         self.at += after
@@ -348,10 +368,10 @@ def test_after_a_refusal_faces_are_judged_anew_when_the_time_is_over() -> None:
 @pytest.mark.parametrize(
     ("subject", "reason"),
     [
-        (Subject(ADA.id, revoked=True), Reason.REVOKED),
-        (Subject(ADA.id, validity=Validity(not_before=2e6)), Reason.NOT_YET_VALID),
-        (Subject(ADA.id, validity=Validity(not_after=1.0)), Reason.EXPIRED),
-        (Subject(ADA.id, validity=Validity(schedule=(Span(0, 1),))), Reason.OUTSIDE_SCHEDULE),
+        (resident(ADA.id, revoked=True), Reason.REVOKED),
+        (resident(ADA.id, validity=Validity(not_before=2e6)), Reason.NOT_YET_VALID),
+        (resident(ADA.id, validity=Validity(not_after=1.0)), Reason.EXPIRED),
+        (resident(ADA.id, validity=Validity(schedule=(Span(0, 1),))), Reason.OUTSIDE_SCHEDULE),
     ],
 )
 def test_a_resident_who_may_not_enter_now_is_told_apart_from_a_stranger(
@@ -367,7 +387,7 @@ def test_a_resident_who_may_not_enter_now_is_told_apart_from_a_stranger(
 
 
 def test_a_resident_with_bounds_waits_for_the_clock_to_be_set() -> None:
-    bounded = Subject(ADA.id, validity=Validity(not_after=2e6))
+    bounded = resident(ADA.id, validity=Validity(not_after=2e6))
     door = Site(store_of((ADA, BEN), (bounded,)), trusted=False)
 
     assert denials(door.stand(*[ADA] * 3)) == [(Reason.CLOCK_NOT_SET, ADA.id)]
@@ -378,9 +398,9 @@ def test_a_resident_with_bounds_waits_for_the_clock_to_be_set() -> None:
 
 def test_a_template_without_its_subject_opens_nothing_and_names_nobody() -> None:
     loaded = store_of((ADA, BEN))
-    door = Site(StoreLoaded(loaded.gallery, {BEN.id: Subject(BEN.id)}, ()))
+    door = Site(StoreLoaded(loaded.gallery, {BEN.id: resident(BEN.id)}, ()))
 
-    assert denials(door.stand(*[ADA] * 3)) == [(Reason.NO_MATCH, None)]
+    assert denials(door.stand(*[ADA] * 5)) == [(Reason.NO_MATCH, None)]
 
 
 def test_before_the_store_is_loaded_nobody_enters() -> None:
@@ -397,7 +417,7 @@ def test_a_revocation_holds_from_the_next_frame_on() -> None:
     door = site()
     door.stand(ADA, ADA)
 
-    door.give(store_of((ADA, BEN), (Subject(ADA.id, revoked=True),)))
+    door.give(store_of((ADA, BEN), (resident(ADA.id, revoked=True),)))
 
     assert denials(door.stand(ADA)) == [(Reason.REVOKED, ADA.id)]
 
@@ -437,6 +457,217 @@ def test_a_resident_let_in_ends_the_row_of_refusals() -> None:
     effects = door.stand(*[STRANGER] * 5)
 
     assert [type(event) for event in events(effects)] == [Denied]
+
+
+# --- consent --------------------------------------------------------------------------------------
+
+LEAVE = "5f3a9c0b71d2e84610aa"
+
+
+def ending(person: Person, after: float, **changes: object) -> Subject:
+    """Somebody whose consent ends so many seconds after the door began to work."""
+    expires = now_at(0.0).wall + after
+    return resident(person.id, consent=replace(CONSENT, expires=expires), **changes)
+
+
+def suspended(person: Person, reason: Suspension) -> Effect:
+    return Append(ConsentSuspended(person.id, reason), SuspendConsent(person.id, reason))
+
+
+def expire(door: Site) -> list[Effect]:
+    """Let the wall clock jump ahead of every consent that ends."""
+    door.ahead += 1000.0
+    return door.wait(0.0)
+
+
+def test_whoever_has_not_consented_is_a_stranger() -> None:
+    door = Site(store_of((ADA, BEN), (Subject(ADA.id),)))
+
+    assert denials(door.stand(*[ADA] * 5)) == [(Reason.NO_MATCH, None)]
+
+
+def test_a_consent_that_does_not_stand_when_the_store_is_loaded_is_suspended_at_once() -> None:
+    door = site()
+    store = store_of((ADA, BEN), (Subject(ADA.id),))
+
+    assert door.give(store) == [suspended(ADA, Suspension.WITHDRAWN)]
+    assert door.wait(1.0) == []
+
+
+def test_the_door_does_what_it_opens_for_before_it_records_suspensions() -> None:
+    door = Site(store_of((ADA, BEN), (ending(BEN, 500.0),)))
+    door.stand(ADA, ADA)
+    door.ahead = 1000.0
+
+    effects = door.stand(ADA)
+
+    assert isinstance(effects[1], Energise)
+    assert effects[-1] == suspended(BEN, Suspension.EXPIRED)
+
+
+def test_a_new_notice_suspends_twenty_with_each_input() -> None:
+    people = [somebody(f"somebody {number}") for number in range(41)]
+    rules = replace(RULES, notice=replace(NOTICE, version="2027-01"))
+    door = Site(store_of(()), rules=rules)
+
+    batches = [door.give(store_of(people)), door.wait(0.1), door.wait(0.1), door.wait(0.1)]
+
+    assert [len(batch) for batch in batches] == [20, 20, 1, 0]
+
+
+def test_a_consent_that_ends_between_two_frames_ends_the_presentation() -> None:
+    door = Site(store_of((ADA, BEN), (ending(ADA, 500.0),)))
+    door.stand(ADA, ADA)
+
+    assert expire(door) == [suspended(ADA, Suspension.EXPIRED)]
+    assert opened(door.stand(*[ADA] * 3)) == []
+
+
+def test_whoever_is_suspended_is_no_rival_any_more() -> None:
+    twin = look_alike(ADA, "twin", 0.99)
+    door = Site(store_of((ADA, twin), (ending(twin, 500.0),)))
+    assert denials(door.stand(*[ADA] * 5)) == [(Reason.AMBIGUOUS, None)]
+
+    expire(door)
+    door.wait(2.0)
+
+    assert opened(door.stand(*[ADA] * 3)) == [ADA.id]
+
+
+def test_an_enrolee_is_not_compared_with_whoever_is_suspended() -> None:
+    door = Site(store_of((ADA, BEN), (ending(BEN, 500.0),), codes=(code(),)))
+    expire(door)
+    door.give(EnrolButtonHeld(NEWCOMER))
+
+    [enrolled] = events(door.stand(*[look_alike(BEN, "double", 0.9)] * 5))
+
+    assert isinstance(enrolled, Enrolled)
+    assert enrolled.collision is None
+
+
+def test_the_threshold_is_for_those_whose_consent_stands() -> None:
+    crowd = [somebody(f"somebody {number}") for number in range(51)]
+    door = Site(store_of(crowd, (ending(crowd[0], 500.0),)))
+    assert door.controller.threshold.cosine == 0.6
+
+    expire(door)
+
+    assert door.controller.threshold.cosine == 0.5
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_a_suspended_administrators_visit_authorises_nothing(loaded: bool) -> None:
+    administrator = ending(ADA, 500.0, administrator=True)
+    door = Site(store_of((ADA, BEN), (administrator,)))
+    door.stand(*[ADA] * 3)
+
+    if loaded:
+        door.give(store_of((ADA, BEN), (replace(administrator, consent=None),)))
+    else:
+        expire(door)
+
+    effects = door.give(EnrolButtonHeld(NEWCOMER), after=6.0)
+    assert events(effects) == [EnrolmentFailed(NEWCOMER, EnrolmentFailure.UNAUTHORISED)]
+
+
+def test_a_consent_that_ends_waits_for_a_clock_that_is_set() -> None:
+    door = Site(store_of((ADA, BEN), (ending(ADA, 500.0),)), trusted=False)
+    expire(door)
+    assert denials(door.stand(*[ADA] * 3)) == [(Reason.CLOCK_NOT_SET, ADA.id)]
+
+    door.trusted = True
+
+    assert door.wait(2.0)[-1] == suspended(ADA, Suspension.EXPIRED)
+    assert opened(door.stand(*[ADA] * 5)) == []
+
+
+def test_a_suspension_waits_until_the_store_works() -> None:
+    door = Site(store_of((ADA, BEN), (ending(ADA, 500.0),)))
+    door.give(Faulted(Part.STORE, "full"))
+    assert expire(door) == []
+    assert door.give(store_of((ADA, BEN), (ending(ADA, 500.0),))) == []
+
+    effects = door.give(Recovered(Part.STORE))
+
+    assert [e for e in effects if isinstance(e, Append)][2:] == [suspended(ADA, Suspension.EXPIRED)]
+    assert events(door.wait(1.0)) == []
+
+
+# --- leaving --------------------------------------------------------------------------------------
+
+
+def site_of_leaver() -> Site:
+    return Site(store_of((ADA, BEN), (resident(ADA.id, leave_code=LEAVE),)))
+
+
+ERASED = Append(Erased(ADA.id), Erase(ADA.id))
+
+
+def test_a_resident_leaves_by_the_code_and_is_a_stranger_from_then_on() -> None:
+    door = site_of_leaver()
+    door.stand(ADA, ADA)
+
+    assert door.give(EraseCommanded(ADA.id, LEAVE)) == [ERASED]
+    assert door.give(EraseCommanded(ADA.id, LEAVE)) == []
+    assert opened(door.stand(*[ADA] * 3)) == []
+
+
+def test_a_wrong_leave_code_leaves_no_trace() -> None:
+    door = site_of_leaver()
+
+    assert door.give(EraseCommanded(ADA.id, LEAVE.lower())) == []
+    assert door.give(EraseCommanded(BEN.id, "")) == []
+    assert door.give(EraseCommanded(NEWCOMER, LEAVE)) == []
+    assert opened(door.stand(*[ADA] * 3)) == [ADA.id]
+
+
+@pytest.mark.parametrize("part", [Part.CAMERA, Part.RELEASE, Part.BROKER])
+def test_a_resident_leaves_whatever_else_is_at_fault(part: Part) -> None:
+    door = site_of_leaver()
+    door.give(Faulted(part, "broken"))
+
+    assert door.give(EraseCommanded(ADA.id, LEAVE)) == [ERASED]
+
+
+def test_an_erasure_waits_for_the_store_and_happens_once() -> None:
+    door = site_of_leaver()
+    door.give(Faulted(Part.STORE, "full"))
+    assert door.give(EraseCommanded(ADA.id, LEAVE)) == []
+    door.give(store_of((ADA, BEN), (resident(ADA.id, leave_code=LEAVE),)))
+    assert door.give(EraseCommanded(ADA.id, LEAVE)) == []
+
+    effects = door.give(Recovered(Part.STORE))
+
+    assert effects.count(ERASED) == 1
+    assert events(effects).count(Erased(ADA.id)) == 1
+
+
+def test_whoever_was_erased_while_the_store_was_at_fault_is_not_erased_again() -> None:
+    door = site_of_leaver()
+    door.give(Faulted(Part.STORE, "full"))
+    door.give(EraseCommanded(ADA.id, LEAVE))
+    door.give(store_of((BEN,)))
+
+    assert Erased(ADA.id) not in events(door.give(Recovered(Part.STORE)))
+
+
+def test_an_erasure_leaves_an_enrolment_under_way_alone() -> None:
+    leaver = resident(ADA.id, leave_code=LEAVE)
+    door = Site(store_of((ADA, BEN), (leaver,), codes=(code(),)))
+    door.give(EnrolCommanded(NEWCOMER, "123456"))
+    deadline = door.controller.wake_at
+
+    assert door.give(EraseCommanded(ADA.id, LEAVE)) == [ERASED]
+    assert door.controller.wake_at == deadline
+
+
+def test_the_visit_of_an_administrator_who_left_authorises_nothing() -> None:
+    door = Site(store_of((ADA, BEN), (resident(ADA.id, administrator=True, leave_code=LEAVE),)))
+    door.stand(*[ADA] * 3)
+    door.give(EraseCommanded(ADA.id, LEAVE))
+
+    effects = door.give(EnrolButtonHeld(NEWCOMER), after=6.0)
+    assert events(effects) == [EnrolmentFailed(NEWCOMER, EnrolmentFailure.UNAUTHORISED)]
 
 
 # --- faults ---------------------------------------------------------------------------------------
@@ -540,7 +771,7 @@ def test_a_resident_whose_grant_ended_in_a_fault_need_not_wait_for_the_cooldown(
 
 
 def test_an_administrators_visit_authorises_nothing_after_a_fault() -> None:
-    door = Site(store_of((ADA, BEN), (Subject(ADA.id, administrator=True),)))
+    door = Site(store_of((ADA, BEN), (resident(ADA.id, administrator=True),)))
     door.stand(*[ADA] * 3)
     door.give(Faulted(Part.CAMERA, "gone"))
     door.give(Recovered(Part.CAMERA))
@@ -599,8 +830,27 @@ def test_an_enrolee_with_a_code_is_enrolled_at_the_door() -> None:
     assert append.change.label == "Nina"
 
 
+def test_a_code_that_nobody_used_is_forgotten_with_its_label() -> None:
+    door = site_with_code()
+
+    assert door.wait(60.0) == []
+    assert door.wait(0.1) == [Append(EnrolmentLapsed(), SpendCodes())]
+    assert door.wait(0.1) == []
+
+
+def test_a_code_that_nobody_used_in_an_outage_is_forgotten_once_after_it() -> None:
+    door = site_with_code()
+    door.give(Faulted(Part.STORE, "full"))
+    assert events(door.wait(61.0)) == []
+    assert events(door.give(store_of((ADA, BEN), codes=(code(),)))) == []
+
+    effects = door.give(Recovered(Part.STORE))
+
+    assert events(effects).count(EnrolmentLapsed()) == 1
+
+
 def test_an_administrator_let_in_may_enrol_by_the_button() -> None:
-    door = Site(store_of((ADA, BEN), (Subject(ADA.id, administrator=True),)))
+    door = Site(store_of((ADA, BEN), (resident(ADA.id, administrator=True),)))
     door.stand(*[ADA] * 3)
 
     effects = door.give(EnrolButtonHeld(NEWCOMER), after=6.0)
@@ -618,7 +868,7 @@ def test_a_resident_let_in_may_not_enrol() -> None:
 
 
 def test_an_administrator_revoked_after_the_visit_authorises_nothing() -> None:
-    administrator = Subject(ADA.id, administrator=True)
+    administrator = resident(ADA.id, administrator=True)
     door = Site(store_of((ADA, BEN), (administrator,)))
     door.stand(*[ADA] * 3)
     door.give(store_of((ADA, BEN), (replace(administrator, revoked=True),)))

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 import pytest
 from hypothesis import given, strategies as st
 
-from agent.core.enrolment import HINTS, Enroller, Enrolment
+from agent.core.enroller import HINTS, Enroller
+from agent.core.enrolment import PURPOSE, Enrolment, give_consent
 from agent.core.events import (
     Append,
     Effect,
@@ -12,6 +13,7 @@ from agent.core.events import (
     Enrolled,
     EnrolmentFailed,
     EnrolmentFailure,
+    EnrolmentLapsed,
     EnrolmentStarted,
     Indication,
     Show,
@@ -29,7 +31,7 @@ from agent.core.types import (
     Terms,
     Validity,
 )
-from tests.core.people import Person, now_at, somebody
+from tests.core.people import NOTICE, Person, now_at, somebody
 
 NAN = float("nan")
 RULES = Enrolment(frames=3, seconds=20.0, spacing=0.4, authority_seconds=60.0, notice="2026-11")
@@ -43,14 +45,13 @@ def code(digits: str = "123456", issued_at: float = 100.0, terms: Terms = TERMS)
 
 
 def enroller_with(*codes: EnrolmentCode, rules: Enrolment = RULES) -> Enroller:
-    enroller = Enroller(rules)
-    enroller.loaded(codes, {})
+    enroller = Enroller(rules, NOTICE)
+    enroller.loaded(codes)
     return enroller
 
 
 def enroller_of_administrator(at: float = 100.0) -> Enroller:
-    enroller = Enroller(RULES)
-    enroller.loaded((), {ADMIN: Subject(ADMIN, administrator=True)})
+    enroller = Enroller(RULES, NOTICE)
     enroller.administrator_granted(ADMIN, at)
     return enroller
 
@@ -108,8 +109,8 @@ WRONG_CODE = EnrolmentFailed(NEWCOMER, EnrolmentFailure.UNAUTHORISED)
 
 
 def test_nobody_enrols_without_authority() -> None:
-    assert press(Enroller(RULES)) == refused(EnrolmentFailure.UNAUTHORISED)
-    assert command(Enroller(RULES)) == [Append(WRONG_CODE, None)]
+    assert press(Enroller(RULES, NOTICE)) == refused(EnrolmentFailure.UNAUTHORISED)
+    assert command(Enroller(RULES, NOTICE)) == [Append(WRONG_CODE, None)]
 
 
 def test_a_live_code_authorises_the_button_and_the_command() -> None:
@@ -163,7 +164,7 @@ def test_the_visit_of_one_who_is_no_administrator_any_more_authorises_nothing(
 ) -> None:
     enroller = enroller_of_administrator()
 
-    enroller.loaded((), now_known)
+    enroller.review(now_known)
 
     assert press(enroller) == refused(EnrolmentFailure.UNAUTHORISED)
 
@@ -171,7 +172,7 @@ def test_the_visit_of_one_who_is_no_administrator_any_more_authorises_nothing(
 def test_an_administrators_visit_outlasts_a_store_that_says_nothing_against_it() -> None:
     enroller = enroller_of_administrator()
 
-    enroller.loaded((), {ADMIN: Subject(ADMIN, administrator=True)})
+    enroller.review({ADMIN: Subject(ADMIN, administrator=True)})
 
     assert press(enroller) == started(AuthorityKind.ADMINISTRATOR)
 
@@ -221,7 +222,7 @@ def test_a_spent_code_stays_spent_when_the_store_still_has_it() -> None:
     command(guessed_at, "000000")
 
     for enroller in (used, guessed_at):
-        enroller.loaded((code(),), {})
+        enroller.loaded((code(),))
 
         assert press(enroller) == refused(EnrolmentFailure.UNAUTHORISED)
         assert command(enroller) == [Append(WRONG_CODE, SpendCodes())]
@@ -231,7 +232,7 @@ def test_a_code_given_out_after_another_was_spent_works() -> None:
     enroller = enroller_with(code())
     command(enroller, "000000")
 
-    enroller.loaded((code("222222", issued_at=100.5),), {})
+    enroller.loaded((code("222222", issued_at=100.5),))
 
     assert command(enroller, "222222", at=101.0) == BY_CODE
 
@@ -247,7 +248,7 @@ def test_nobody_begins_while_the_door_is_faulty_and_the_code_stays_good() -> Non
 def test_nobody_begins_while_somebody_else_is_being_enrolled() -> None:
     enroller = enroller_with(code())
     press(enroller)
-    enroller.loaded((code("222222", issued_at=101.0),), {})
+    enroller.loaded((code("222222", issued_at=101.0),))
     busy = [Append(EnrolmentFailed(NEWCOMER, EnrolmentFailure.BUSY))]
 
     assert press(enroller, at=101.0) == busy
@@ -257,7 +258,7 @@ def test_nobody_begins_while_somebody_else_is_being_enrolled() -> None:
 
 
 def test_whoever_holds_the_button_or_publishes_cannot_fill_the_log() -> None:
-    enroller = Enroller(RULES)
+    enroller = Enroller(RULES, NOTICE)
 
     answers = [press(enroller, at) + command(enroller, at=at) for at in (100.0, 105.0, 109.9)]
 
@@ -272,6 +273,49 @@ def test_a_guess_at_a_code_is_recorded_whatever_was_recorded_just_before() -> No
     press(enroller)
 
     assert command(enroller) == [Append(WRONG_CODE, SpendCodes())]
+
+
+# --- codes that nobody uses -----------------------------------------------------------------------
+
+LAPSED = [Append(EnrolmentLapsed(), SpendCodes())]
+
+
+def test_a_code_that_nobody_used_in_time_is_forgotten_once() -> None:
+    enroller = enroller_with(code(issued_at=40.0))
+
+    assert enroller.lapse(100.0) == []
+    assert enroller.lapse(100.1) == LAPSED
+    assert enroller.lapse(100.2) == []
+    assert press(enroller) == refused(EnrolmentFailure.UNAUTHORISED)
+
+
+def test_a_code_stays_as_long_as_another_is_live() -> None:
+    enroller = enroller_with(code(issued_at=40.0), code("222222", issued_at=90.0))
+
+    assert enroller.lapse(150.0) == []
+    assert enroller.lapse(150.1) == LAPSED
+
+
+def test_a_code_that_the_store_could_not_forget_is_forgotten_when_it_is_loaded_again() -> None:
+    enroller = enroller_with(code(issued_at=40.0))
+    enroller.lapse(101.0)
+
+    enroller.loaded((code(issued_at=40.0),))
+
+    assert enroller.lapse(102.0) == LAPSED
+
+
+@pytest.mark.parametrize("issued_at", [NAN, 1e9])
+def test_a_code_of_no_time_or_of_another_boot_is_forgotten(issued_at: float) -> None:
+    assert enroller_with(code(issued_at=issued_at)).lapse(100.0) == LAPSED
+
+
+def test_a_code_that_was_used_or_guessed_at_does_not_lapse_as_well() -> None:
+    used, guessed_at = enroller_with(code()), enroller_with(code())
+    command(used)
+    command(guessed_at, "000000")
+
+    assert used.lapse(1e6) == guessed_at.lapse(1e6) == Enroller(RULES, NOTICE).lapse(1e6) == []
 
 
 # --- the frames -----------------------------------------------------------------------------------
@@ -297,11 +341,14 @@ def test_an_enrolee_who_looks_around_is_enrolled_on_the_codes_terms() -> None:
     assert event == Enrolled(NEWCOMER, AuthorityKind.CODE, references=3, collision=None)
     assert isinstance(change, Enrol)
     assert change.subject == Subject(
-        NEWCOMER, TERMS.household, administrator=True, validity=TERMS.validity
+        NEWCOMER,
+        TERMS.household,
+        administrator=True,
+        validity=TERMS.validity,
+        consent=Consent("root", NOTICE, PURPOSE, at=now_at(0.0).wall),
     )
     assert change.label == TERMS.label
     assert change.references == tuple(probe.embedding for probe in frames)
-    assert change.consent == Consent("root", "2026-11", at=now_at(0.0).wall)
     assert enroller.deadline is None
     assert lookout.asked is not None
     assert float(lookout.asked @ NINA.face) > 0.9
@@ -314,8 +361,37 @@ def test_an_administrators_enrolee_is_a_resident_without_conditions() -> None:
     _, change = appended(show(enroller, NINA.probes(3)))
 
     assert isinstance(change, Enrol)
-    assert (change.subject, change.label) == (Subject(NEWCOMER), "")
-    assert change.consent.authorised_by == ADMIN
+    consent = Consent(ADMIN, NOTICE, PURPOSE, at=now_at(0.0).wall)
+    assert (change.subject, change.label) == (Subject(NEWCOMER, consent=consent), "")
+
+
+def test_a_minor_is_enrolled_with_the_guardian_who_consented() -> None:
+    enroller = enroller_with(code(terms=Terms("Nina", minor=True, guardian="Mum")))
+    press(enroller)
+
+    _, change = appended(show(enroller, NINA.probes(3)))
+
+    assert isinstance(change, Enrol)
+    assert change.subject.minor
+    assert change.subject.consent is not None
+    assert change.subject.consent.guardian == "Mum"
+
+
+def test_a_consent_ends_after_the_days_that_the_rules_give_it() -> None:
+    enroller = enroller_with(code(), rules=replace(RULES, consent_days=2.0))
+    press(enroller)
+
+    _, change = appended(show(enroller, NINA.probes(3)))
+
+    assert isinstance(change, Enrol)
+    expires = now_at(0.0).wall + 2 * 86_400
+    assert change.subject.consent == Consent("root", NOTICE, PURPOSE, 1_000_000.0, expires)
+
+
+def test_a_consent_holds_until_it_is_withdrawn_where_the_rules_give_no_days() -> None:
+    given_now = give_consent(RULES, NOTICE, "root", guardian="Mum", wall=5.0)
+
+    assert given_now == Consent("root", NOTICE, PURPOSE, 5.0, expires=None, guardian="Mum")
 
 
 def test_a_resemblance_to_somebody_enrolled_is_told() -> None:
@@ -384,7 +460,7 @@ def test_a_poor_frame_gets_its_hint_and_is_not_taken(issue: QualityIssue) -> Non
 
 
 def test_nothing_is_taken_where_nobody_is_being_enrolled() -> None:
-    assert show(Enroller(RULES), NINA.probes(3)) == []
+    assert show(Enroller(RULES, NOTICE), NINA.probes(3)) == []
 
 
 # --- the end --------------------------------------------------------------------------------------
@@ -440,7 +516,7 @@ def test_a_fault_ends_the_enrolment_under_way_and_an_administrators_visit() -> N
     enroller = enroller_of_administrator()
     assert enroller.faulted() == []
     assert press(enroller) == refused(EnrolmentFailure.UNAUTHORISED)
-    enroller.loaded((code(issued_at=110.0),), {})
+    enroller.loaded((code(issued_at=110.0),))
     press(enroller, at=110.0)
     show(enroller, NINA.probes(2), start=110.0)
 
@@ -460,7 +536,7 @@ def test_an_enrolment_that_the_store_has_taken_does_not_fail_any_more() -> None:
     enroller = enroller_with(code())
     press(enroller)
     show(enroller, NINA.probes(3))
-    enroller.loaded((), {})
+    enroller.loaded(())
 
     assert enroller.faulted() == []
 
@@ -470,7 +546,7 @@ def test_the_next_enrolment_begins_with_no_frames_of_the_one_before() -> None:
     press(enroller)
     show(enroller, STRANGER.probes(2))
     enroller.abandon(EnrolmentFailure.CANCELLED)
-    enroller.loaded((code("222222", issued_at=110.0),), {})
+    enroller.loaded((code("222222", issued_at=110.0),))
     command(enroller, "222222", at=110.0)
     frames = NINA.probes(3)
 
@@ -501,6 +577,9 @@ def test_the_next_enrolment_begins_with_no_frames_of_the_one_before() -> None:
         ({"min_consistency": -0.1}, "min_consistency"),
         ({"collision": NAN}, "collision"),
         ({"notice": " "}, "notice"),
+        ({"consent_days": 0.9}, "consent_days"),
+        ({"consent_days": 3651.0}, "consent_days"),
+        ({"consent_days": NAN}, "consent_days"),
     ],
 )
 def test_a_rule_outside_its_bounds_is_refused(wrong: dict[str, float], named: str) -> None:
@@ -515,6 +594,8 @@ def test_a_rule_outside_its_bounds_is_refused(wrong: dict[str, float], named: st
         {"frames": 20, "seconds": 120.0, "authority_seconds": 600.0, "hold_seconds": 10.0},
         {"hold_seconds": 0.5, "max_similarity": 0.0, "min_consistency": 0.0, "collision": 0.0},
         {"max_similarity": 1.0, "min_consistency": 1.0, "collision": 1.0},
+        {"consent_days": 1.0},
+        {"consent_days": 3650.0},
     ],
 )
 def test_a_rule_at_its_bounds_is_taken(bounds: dict[str, float]) -> None:

@@ -21,12 +21,15 @@ from hypothesis.stateful import (
 
 from agent.core.controller import Controller, Rules
 from agent.core.decision import Recognition
+from agent.core.enrolment import Enrolment
 from agent.core.events import (
     Append,
     Enrol,
     EnrolButtonHeld,
     EnrolCancelled,
     EnrolCommanded,
+    Erase,
+    EraseCommanded,
     Faulted,
     Input,
     Observed,
@@ -34,6 +37,7 @@ from agent.core.events import (
     Recovered,
     SpendCodes,
     StoreLoaded,
+    SuspendConsent,
     Tick,
 )
 from agent.core.matching import mean_template
@@ -44,12 +48,22 @@ from agent.core.types import (
     Now,
     Probe,
     QualityIssue,
-    Subject,
     SubjectId,
+    Suspension,
     Terms,
     Validity,
 )
-from tests.core.people import CALIBRATION, MODEL, Person, gallery, look_alike, somebody
+from tests.core.people import (
+    CALIBRATION,
+    CONSENT,
+    MODEL,
+    NOTICE,
+    Person,
+    gallery,
+    look_alike,
+    resident,
+    somebody,
+)
 from tests.core.promises import HOURS, Account, Kept, promise
 
 ADA, BEN, CLEO, DORA, FAYE = (somebody(name) for name in ("ada", "ben", "cleo", "dora", "faye"))
@@ -79,6 +93,19 @@ BOUNDS = [
     (None, None),
 ]
 """Seconds from now on which a validity begins and ends, once while somebody stands at the door."""
+FALLEN: list[dict[str, object]] = [
+    {"consent": None},
+    {"suspended": Suspension.WITHDRAWN},
+    {"consent": replace(CONSENT, notice=replace(NOTICE, version="2020"))},
+    {"consent": replace(CONSENT, notice=replace(NOTICE, sha256="00" * 32))},
+    {"minor": True},
+    {"minor": True, "consent": replace(CONSENT, guardian=" ")},
+    {"consent": replace(CONSENT, expires=1.0)},
+    {"consent": replace(CONSENT, expires=NAN)},
+]
+"""What a consent that does not stand may be like."""
+SOUND: dict[str, object] = {"consent": CONSENT, "suspended": None, "minor": False}
+GUARDED: dict[str, object] = {"minor": True, "consent": replace(CONSENT, guardian="Mum")}
 MINUTES = [600, 0, 359, 360, 479, 480, 1079, 1080, 7439, 8700, 9960, 10079]
 """Of the week: where a schedule begins or ends, and others."""
 
@@ -113,17 +140,30 @@ class Machine(RuleBasedStateMachine):
         self.disk: dict[SubjectId, Kept] = {}
         self.codes: tuple[EnrolmentCode, ...] = ()
         self.model = MODEL
-        self.account = Account(Rules())
-        self.controller = Controller(Rules(), CALIBRATION)
+        self.account = Account(Rules(notice=NOTICE))
+        self.controller = Controller(self.account.rules, CALIBRATION)
 
-    @initialize(times=st.sampled_from([(5.0, 8.0), (12.0, 4.0), (1.0, 1.0)]))
-    def begin(self, times: tuple[float, float]) -> None:
-        release, cooldown = times
-        rules = Rules(Recognition(cooldown=cooldown), release_seconds=release)
+    @initialize(
+        times=st.sampled_from([(5.0, 8.0, None), (12.0, 4.0, 1.0), (1.0, 1.0, 2.0)]),
+    )
+    def begin(self, times: tuple[float, float, float | None]) -> None:
+        release, cooldown, days = times
+        rules = Rules(
+            Recognition(cooldown=cooldown),
+            enrolment=Enrolment(consent_days=days),
+            release_seconds=release,
+            notice=NOTICE,
+        )
         self.account = Account(rules)
         self.controller = Controller(rules, CALIBRATION)
         for person in ENROLLED:
-            subject = Subject(person.id, HOUSEHOLDS.get(person.id), administrator=person is ADA)
+            subject = resident(
+                person.id,
+                household=HOUSEHOLDS.get(person.id),
+                administrator=person is ADA,
+                leave_code=f"LEAVE {person.name}.",
+            )
+            self.account.labels.add(subject.leave_code)
             self.disk[person.id] = Kept(person, subject, person.face)
         self.load()
 
@@ -155,6 +195,13 @@ class Machine(RuleBasedStateMachine):
                 self.disk[change.subject.id] = Kept(person, change.subject, template)
             case SpendCodes():
                 self.codes = ()
+            case Erase(subject=subject):
+                promise(subject in self.disk, "an erasure of nobody")
+                del self.disk[subject]
+            case SuspendConsent(subject=subject, reason=reason):
+                kept = self.disk[subject]
+                promise(kept.subject.suspended is None, "a suspension recorded twice")
+                self.disk[subject] = replace(kept, subject=replace(kept.subject, suspended=reason))
             case _:
                 return False
         return True
@@ -277,7 +324,7 @@ class Machine(RuleBasedStateMachine):
         for other in others:
             self.show(person, 0.3, model="other" if other else MODEL)
 
-    @rule(seconds=st.sampled_from([0.05, 0.9, 1.6, 4.9, 8.0, 20.0, 61.0]))
+    @rule(seconds=st.sampled_from([0.05, 0.9, 1.6, 4.9, 8.0, 20.0, 61.0, 86_400.0]))
     def nobody_comes(self, seconds: float) -> None:
         self.wait(seconds)
 
@@ -342,6 +389,107 @@ class Machine(RuleBasedStateMachine):
         self.comes_home(person)
         self.model = MODEL
         self.load()
+
+    # --- consent ----------------------------------------------------------------------------------
+
+    @rule(person=st.sampled_from(ENROLLED), trusted=st.booleans())
+    def has_not_consented(self, person: Person, trusted: bool) -> None:
+        """And consents anew, perhaps by a guardian."""
+        double = {CLEO: CARA, FAYE: FLORA, DORA: DINA, DINA: DORA}.get(person, BEN)
+        self.trusted = trusted
+        for fallen in FALLEN:
+            self.change(person.id, **SOUND | fallen)
+            self.comes_home(person, 3)
+        self.comes_home(double)
+        self.trusted = True
+        self.change(person.id, **SOUND if trusted else SOUND | GUARDED)
+        self.comes_home(person)
+
+    @rule(person=residents, frames=st.integers(0, 3), trusted=st.booleans())
+    def sees_the_consent_expire(self, person: Person, frames: int, trusted: bool) -> None:
+        """In front of the door, perhaps by a clock that is set only then."""
+        self.wait(60.0)
+        self.trusted = trusted
+        expires = self.now.wall + 0.25 * frames + 0.1
+        self.change(person.id, consent=replace(CONSENT, expires=expires))
+        self.stand(person, 5, 0.25)
+        self.comes_home(person, 3)
+        self.trusted = True
+        self.stand(person, 5, 0.25)
+        self.change(person.id, **SOUND)
+
+    @rule(loads=st.booleans())
+    def an_administrators_consent_falls_after_a_visit(self, loads: bool) -> None:
+        self.trusted = True
+        self.change(ADA.id, consent=replace(CONSENT, expires=self.now.wall + 100.0))
+        self.visits(ADA)
+        if loads:
+            self.change(ADA.id, consent=None)
+        else:
+            self.wait(50.0)
+        self.ask(EnrolButtonHeld(self.newcomer()))
+        self.change(ADA.id, **SOUND)
+        self.ask(EnrolButtonHeld(self.newcomer()))
+
+    @rule(person=residents, full=st.booleans())
+    def a_consent_falls_that_the_store_cannot_suspend(self, person: Person, full: bool) -> None:
+        """Because the disk is full, or because it is at fault already."""
+        self.trusted = True
+        self.change(person.id, consent=replace(CONSENT, expires=self.now.wall + 10.0))
+        self.disk_full = True
+        if not full:
+            self.give(Faulted(Part.STORE, "broken"))
+        self.comes_home(person, 3)
+        if not full:
+            self.load()
+        self.everything_is_mended()
+        self.comes_home(person, 3)
+        self.change(person.id, **SOUND)
+
+    @rule(
+        person=residents,
+        code=st.sampled_from(["LEAVE {0}.", "LEAVE {0}.", "", "LEAVE {0}", "LEAVE ben."]),
+        part=st.sampled_from([None, Part.CAMERA, Part.STORE]),
+        lasting=lasting,
+    )
+    def leaves(self, person: Person, code: str, part: Part | None, lasting: bool) -> None:
+        """Whatever is at fault, and however often it was asked for."""
+        kept = self.disk.get(person.id)
+        wanted = EraseCommanded(person.id, code.format(person.name))
+        if part is not None:
+            self.give(Faulted(part, "broken"))
+        self.give(wanted)
+        self.give(wanted)
+        if part is Part.STORE and lasting:
+            self.load()
+            self.give(wanted)
+        self.give(Tick(), after=0.1)
+        if part is not None:
+            self.a_part_recovers(part)
+        self.give(wanted)
+        self.comes_home(person, 3)
+        if kept is not None and not lasting:
+            self.disk[person.id] = kept
+            self.load()
+
+    @rule(person=residents, code=st.sampled_from(["", "LEAVE ada."]))
+    def leaves_without_a_code(self, person: Person, code: str) -> None:
+        self.change(person.id, leave_code="")
+        self.give(EraseCommanded(person.id, code))
+        self.give(EraseCommanded(SubjectId("nobody"), code))
+        self.change(person.id, leave_code=f"LEAVE {person.name}.")
+
+    @rule(person=residents)
+    def leaves_in_an_outage_and_is_erased_meanwhile(self, person: Person) -> None:
+        """By somebody on the door itself, before the store works for the agent again."""
+        self.give(Faulted(Part.STORE, "broken"))
+        self.give(EraseCommanded(person.id, f"LEAVE {person.name}."))
+        kept = self.disk.pop(person.id, None)
+        self.load()
+        self.a_part_recovers(Part.STORE)
+        if kept is not None:
+            self.disk[person.id] = kept
+            self.load()
 
     # --- faults -----------------------------------------------------------------------------------
 
@@ -409,15 +557,22 @@ class Machine(RuleBasedStateMachine):
             begun = account.enrolling is not None and account.enrolling.subject == wanted.subject
             promise(begun, "an authority turned away")
 
-    @rule(administrator=st.booleans(), hours=st.sampled_from(["", *HOURS]))
-    def a_code_is_given_out(self, administrator: bool = False, hours: str = "") -> None:
+    @rule(
+        administrator=st.booleans(),
+        hours=st.sampled_from(["", *HOURS]),
+        guardian=st.sampled_from([None, "Mum"]),
+    )
+    def a_code_is_given_out(
+        self, administrator: bool = False, hours: str = "", guardian: str | None = None
+    ) -> None:
         if self.disk_full:
             return
         self.clock += 0.1
         self.codes_given += 1
         label = f"label {self.codes_given}."
         self.account.labels.add(label)
-        terms = Terms(label, "n", administrator, Validity(schedule=parse_schedule(hours)))
+        validity = Validity(schedule=parse_schedule(hours))
+        terms = Terms(label, "n", administrator, validity, guardian is not None, guardian)
         self.codes = (EnrolmentCode(f"{100000 + self.codes_given}", self.clock, "root", terms),)
         self.clock += 0.5
         self.load()
@@ -442,7 +597,7 @@ class Machine(RuleBasedStateMachine):
     @rule(person=everybody)
     def is_enrolled_by_a_code(self, person: Person) -> None:
         """Once."""
-        self.a_code_is_given_out()
+        self.a_code_is_given_out(guardian="Mum" if person in STRANGERS else None)
         typed = self.code(right=True)
         self.ask(EnrolCommanded(self.newcomer(), typed))
         self.stand(person, 10, 0.45)
@@ -595,6 +750,12 @@ OFTEN = [
     "not enrolled: cancelled",
     "not enrolled: fault",
     "not enrolled: not committed",
+    "suspended: withdrawn",
+    "suspended: expired",
+    "suspended: notice_changed",
+    "suspended: no_guardian",
+    "code lapsed",
+    "left",
     "damaged templates",
     "stale frames",
 ]
@@ -610,7 +771,7 @@ def test_the_door_keeps_its_promises() -> None:
 
     # Derandomised, so that red for one is red for all; not shrunk, which would take minutes.
     ordinary = settings(
-        max_examples=100,
+        max_examples=120,
         stateful_step_count=30,
         deadline=None,
         derandomize=True,

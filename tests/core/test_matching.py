@@ -7,6 +7,7 @@ from agent.core.matching import (
     Calibration,
     OperatingPoint,
     mean_template,
+    only,
     search,
     threshold_for,
 )
@@ -51,6 +52,23 @@ def ranked(kept: Gallery, vector: Float32) -> list[tuple[float, int]]:
         if np.isfinite(row).all()
     ]
     return sorted(scores, reverse=True)
+
+
+@given(galleries(), st.data())
+def test_of_a_gallery_only_the_wanted_rows_are_left_each_with_its_own(
+    kept: Gallery, data: st.DataObject
+) -> None:
+    wanted = {name for name in kept.subjects if data.draw(st.booleans())} | {SubjectId("nobody")}
+
+    narrowed = only(kept, wanted)
+
+    rows = [row for row, name in enumerate(kept.subjects) if name in wanted]
+    assert narrowed.subjects == tuple(kept.subjects[row] for row in rows)
+    assert narrowed.model == kept.model
+    assert narrowed.matrix.shape == (len(rows), SMALL)
+    for place, row in enumerate(rows):
+        assert np.array_equal(narrowed.matrix[place], kept.matrix[row])
+        assert narrowed.households[place] == kept.households[row]
 
 
 @given(galleries(DAMAGE), st.integers(0, 2**32 - 1))

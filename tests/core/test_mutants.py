@@ -83,8 +83,9 @@ def test_machine() -> None:
     run_state_machine_as_test(Machine, settings=fast)
 """
 
-CONTROLLER, DECISION, DOOR = "controller.py", "decision.py", "door.py"
-ENROLMENT, MATCHING, POLICY = "enrolment.py", "matching.py", "policy.py"
+CONSENT, CONTROLLER, DECISION, DOOR = "consent.py", "controller.py", "decision.py", "door.py"
+ENROLLER, ENROLMENT = "enroller.py", "enrolment.py"
+MATCHING, POLICY = "matching.py", "policy.py"
 
 MUTANTS: dict[str, list[tuple[str, str, str]]] = {
     # Each edit: a module of the core, a text that is in it once, and what stands there instead.
@@ -214,53 +215,55 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
     # --- enrolment --------------------------------------------------------------------------------
     "anybody may enrol": [
         (
-            ENROLMENT,
+            ENROLLER,
             "if authority is None or faulty:",
             "authority = authority or Authority(AuthorityKind.CODE, '', Terms())\n"  # noqa: ISC004
             "        if faulty:",
         )
     ],
     "a fault does not keep from enrolling": [
-        (ENROLMENT, "if authority is None or faulty:", "if authority is None:")
+        (ENROLLER, "if authority is None or faulty:", "if authority is None:")
     ],
-    "a code works twice": [(ENROLMENT, "self._codes, self._spent_at = (), now.monotonic", "pass")],
+    "a code works twice": [(ENROLLER, "self._codes, self._spent_at = (), now.monotonic", "pass")],
     "a code works again once the store is loaded": [
-        (ENROLMENT, "and code.issued_at > self._spent_at", "")
+        (ENROLLER, "and code.issued_at > self._spent_at", "")
     ],
-    "a code works for ever": [(ENROLMENT, "now.monotonic - code.issued_at <= valid", "True")],
+    "a code works for ever": [
+        (ENROLLER, "0 <= now - code.issued_at <= self._rules.authority_seconds", "True")
+    ],
     "any code is right": [
-        (ENROLMENT, "if compare_digest(code.code.encode(), typed.encode()):", "if True:")
+        (ENROLLER, "if compare_digest(code.code.encode(), typed.encode()):", "if True:")
     ],
     "a wrong code may be followed by another": [
-        (ENROLMENT, "        self._spend_codes(now)\n        failed", "        failed")
+        (ENROLLER, "        self._spend_codes(now)\n        failed", "        failed")
     ],
     "a visit authorises for ever": [
-        (ENROLMENT, "if now.monotonic - at <= self._rules.authority_seconds:", "if True:")
+        (ENROLLER, "if now.monotonic - at <= self._rules.authority_seconds:", "if True:")
     ],
     "a visit authorises twice": [
         (
-            ENROLMENT,
+            ENROLLER,
             "        self._administrator = None\n        self._spend",
             "        self._spend",
         )
     ],
     "a visit outlives a fault": [
-        (ENROLMENT, "self._administrator = None\n        self._collection", "self._collection")
+        (ENROLLER, "self._administrator = None\n        self._collection", "self._collection")
     ],
     "every resident's visit authorises": [(CONTROLLER, "if subject.administrator:", "if True:")],
     "a dismissed administrator's visit authorises": [
         (
-            ENROLMENT,
+            ENROLLER,
             "if visitor is None or visitor.revoked or not visitor.administrator:",
             "if False:",
         )
     ],
     "an enrolment mixes two people": [(ENROLMENT, ">= self.rules.min_consistency:", ">= -1:")],
     "an enrolment has no end": [
-        (ENROLMENT, "if self._collection is None or now < self._collection.deadline:", "if True:")
+        (ENROLLER, "if self._collection is None or now < self._collection.deadline:", "if True:")
     ],
     "an enrolment that was not committed is not told of": [
-        (ENROLMENT, "self._collection or self._committing, None", "self._collection, None")
+        (ENROLLER, "self._collection or self._committing, None", "self._collection, None")
     ],
     "residents are let in during an enrolment": [
         (
@@ -270,10 +273,117 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
         )
     ],
     "an enrolee gets an administrator's rights": [
-        (ENROLMENT, "administrator=terms.administrator", "administrator=True")
+        (ENROLLER, "administrator=terms.administrator", "administrator=True")
     ],
     "refused enrolments fill the log": [
-        (ENROLMENT, "if now.monotonic - self._refused_at < REFUSALS_APART:", "if False:")
+        (ENROLLER, "if now.monotonic - self._refused_at < REFUSALS_APART:", "if False:")
+    ],
+    "a code that was not used lies around": [
+        (
+            ENROLLER,
+            "        self._codes = ()\n        return [Append(",
+            "        return []; return [Append(",
+        )
+    ],
+    "a code is forgotten too soon": [
+        (ENROLLER, "or any(self._in_time(code, now) for code in self._codes)", "")
+    ],
+    "a code that was not used is forgotten by the agent alone": [
+        (ENROLLER, "Append(EnrolmentLapsed(), SpendCodes())", "Append(EnrolmentLapsed())")
+    ],
+    "an enrolee's guardian is not recorded": [
+        (ENROLLER, "terms.guardian, now.wall", "None, now.wall")
+    ],
+    "a minor counts as grown up": [(ENROLLER, "minor=terms.minor", "minor=False")],
+    "a consent never expires": [
+        (ENROLMENT, "None if days is None else wall + days * SECONDS_PER_DAY", "None")
+    ],
+    # --- consent ----------------------------------------------------------------------------------
+    "whoever consented to nothing is matched": [
+        (POLICY, "return Suspension.WITHDRAWN", "return None")
+    ],
+    "a suspension is overlooked": [(POLICY, "if subject.suspended is not None:", "if False:")],
+    "a consent to another notice counts": [
+        (POLICY, "if not consent.notice == notice:", "if False:")
+    ],
+    "a consent to another text of the notice counts": [
+        (POLICY, "consent.notice == notice", "consent.notice.version == notice.version")
+    ],
+    "a minor needs no guardian": [(POLICY, "if subject.minor and not", "if False and not")],
+    "a guardian without a name counts": [
+        (POLICY, "(consent.guardian and consent.guardian.strip())", "consent.guardian")
+    ],
+    "a consent that expired counts": [
+        (POLICY, "if consent.expires is not None and", "if False and")
+    ],
+    "a consent that expires at no time holds for ever": [
+        (POLICY, "not now.wall < consent.expires", "now.wall >= consent.expires")
+    ],
+    "a consent expires by a clock that was not set": [
+        (
+            POLICY,
+            "consent.expires is not None and now.trusted and",
+            "consent.expires is not None and",
+        )
+    ],
+    "a consent that expires is believed to stand by a clock that was not set": [
+        (POLICY, "if lasting and unbounded and", "if unbounded and")
+    ],
+    "the gallery is not filtered": [
+        (
+            CONSENT,
+            "self.standing = standing\n        self.gallery = only(self.gallery, standing)",
+            "pass",
+        )
+    ],
+    "templates are mixed up where the gallery is filtered": [
+        (MATCHING, "matrix=gallery.matrix[rows]", "matrix=gallery.matrix[: len(rows)]")
+    ],
+    "an expiry is noticed when the store is loaded only": [
+        (CONSENT, "if not now.trusted or now.wall < self._lapses_at:", "if True:")
+    ],
+    "an expiry is noticed once only": [
+        (CONSENT, "float(np.min(expiries, initial=np.inf))", "float('inf')")
+    ],
+    "a suspension is not recorded": [(CONTROLLER, ", *self._roll.suspend()]", "]")],
+    "a suspension is recorded again and again": [
+        (CONSENT, "del self._unrecorded[subject]", "pass")
+    ],
+    "a suspension that is known is recorded again": [
+        (CONSENT, "if subject.suspended is None:", "if True:")
+    ],
+    "a suspension is recorded for a store at fault": [
+        (CONTROLLER, "        if Part.STORE in self._faults:\n            return []\n", "")
+    ],
+    "the visit of an administrator who was suspended authorises": [
+        (CONTROLLER, "self._enroller.review(self._roll.standing)", "pass")
+    ],
+    # --- leaving ----------------------------------------------------------------------------------
+    "any leave code is right": [
+        (
+            CONSENT,
+            "if not compare_digest(known.leave_code.encode(), code.encode()):",
+            "if not True:",
+        )
+    ],
+    "no leave code is a leave code": [
+        (CONSENT, "if known is None or not known.leave_code:", "if known is None:")
+    ],
+    "a resident is erased as often as it is asked for": [
+        (CONSENT, "        self.strike(subject)\n        return [", "        return [")
+    ],
+    "whoever waits to be erased is erased twice": [
+        (CONTROLLER, "return self._roll.strike(effect.change.subject)", "return True")
+    ],
+    "whoever was erased meanwhile is erased again": [
+        (
+            CONTROLLER,
+            "return self._roll.strike(effect.change.subject)",
+            "self._roll.strike(effect.change.subject); return True",
+        )
+    ],
+    "an erasure is told of and not done": [
+        (CONSENT, "Append(Erased(subject), Erase(subject))", "Append(Erased(subject))")
     ],
 }
 

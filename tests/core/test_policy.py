@@ -9,14 +9,26 @@ from agent.core.policy import (
     Attempts,
     Lockout,
     admissible,
+    consent_objection,
     format_schedule,
     parse_schedule,
 )
-from agent.core.types import MINUTES_PER_WEEK, Now, Reason, Span, Subject, SubjectId, Validity
-from tests.core.people import now_at
+from agent.core.types import (
+    MINUTES_PER_WEEK,
+    Notice,
+    Now,
+    Reason,
+    Span,
+    Subject,
+    SubjectId,
+    Suspension,
+    Validity,
+)
+from tests.core.people import CONSENT, NOTICE, now_at, resident
 
 NAN = float("nan")
 WALL = 1_000_000.0
+ADA = SubjectId("ada")
 OFFICE_HOURS = (Span(540, 1080),)
 
 
@@ -86,6 +98,69 @@ def test_a_bound_that_is_no_number_keeps_its_subject_out(who: Subject) -> None:
 @pytest.mark.parametrize("who", [subject(not_before=0.0), subject(not_after=1e12)])
 def test_a_wall_clock_that_is_no_number_keeps_a_subject_with_bounds_out(who: Subject) -> None:
     assert admissible(who, Now(5.0, NAN, 600, trusted=True)) is not None
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_whoever_consented_for_a_time_enters_by_a_clock_that_was_set_only(trusted: bool) -> None:
+    lasting = resident(ADA, consent=CONSENT)
+    ending = resident(ADA, consent=replace(CONSENT, expires=WALL + 1))
+    now = now_at(5.0, wall=WALL, trusted=trusted)
+
+    assert admissible(lasting, now) is None
+    assert admissible(ending, now) is (None if trusted else Reason.CLOCK_NOT_SET)
+
+
+# --- whose consent stands -------------------------------------------------------------------------
+
+
+def minor(guardian: str | None) -> Subject:
+    return resident(ADA, minor=True, consent=replace(CONSENT, guardian=guardian))
+
+
+def ending(expires: float) -> Subject:
+    return resident(ADA, consent=replace(CONSENT, expires=expires))
+
+
+@pytest.mark.parametrize(
+    ("who", "objection"),
+    [
+        (resident(ADA), None),
+        (Subject(ADA), Suspension.WITHDRAWN),
+        (resident(ADA, suspended=Suspension.NO_GUARDIAN), Suspension.NO_GUARDIAN),
+        (
+            resident(ADA, consent=replace(CONSENT, notice=Notice("2025-01", NOTICE.sha256))),
+            Suspension.NOTICE_CHANGED,
+        ),
+        (
+            resident(ADA, consent=replace(CONSENT, notice=Notice(NOTICE.version, "00" * 32))),
+            Suspension.NOTICE_CHANGED,
+        ),
+        (minor("Mum"), None),
+        (minor(None), Suspension.NO_GUARDIAN),
+        (minor(""), Suspension.NO_GUARDIAN),
+        (minor(" \t"), Suspension.NO_GUARDIAN),
+        (ending(WALL + 0.1), None),
+        (ending(WALL), Suspension.EXPIRED),
+        (ending(WALL - 1), Suspension.EXPIRED),
+        (ending(NAN), Suspension.EXPIRED),
+    ],
+)
+def test_a_consent_stands_until_something_is_against_it(
+    who: Subject, objection: Suspension | None
+) -> None:
+    assert consent_objection(who, NOTICE, now_at(5.0, wall=WALL)) is objection
+
+
+def test_no_consent_expires_by_a_clock_that_was_not_set() -> None:
+    for expires in (WALL - 1, NAN):
+        assert consent_objection(ending(expires), NOTICE, now_at(5.0, WALL, trusted=False)) is None
+
+
+def test_a_wall_clock_that_is_no_number_ends_a_consent_that_expires() -> None:
+    now = Now(5.0, NAN, 600, trusted=True)
+
+    assert consent_objection(ending(1e12), NOTICE, now) is Suspension.EXPIRED
+    assert consent_objection(resident(ADA), NOTICE, now) is None
 
 
 # --- schedules as text ----------------------------------------------------------------------------

@@ -3,13 +3,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from agent.core.events import EnrolCommanded
+from agent.core.events import EnrolCommanded, EraseCommanded
 from agent.core.types import (
     AlignedFace,
     Embedding,
     EnrolmentCode,
     Frame,
     Gallery,
+    Subject,
     SubjectId,
     Terms,
 )
@@ -99,3 +100,25 @@ def test_a_frame_cannot_be_changed_once_taken() -> None:
 
     with pytest.raises(dataclasses.FrozenInstanceError):
         frame.captured_at = 2.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("minor", "guardian"), [(False, None), (False, " "), (True, "Mum")])
+def test_minors_have_a_guardian_and_nobody_else_has(minor: bool, guardian: str | None) -> None:
+    assert Terms(minor=minor, guardian=guardian).guardian == guardian
+
+
+@pytest.mark.parametrize(
+    ("minor", "guardian"), [(True, None), (True, ""), (True, " \t"), (False, "Mum")]
+)
+def test_terms_without_the_guardian_that_a_minor_needs_are_refused(
+    minor: bool, guardian: str | None
+) -> None:
+    with pytest.raises(ValueError, match="a minor needs a guardian"):
+        Terms(minor=minor, guardian=guardian)
+
+
+def test_a_leave_code_stays_out_of_every_repr() -> None:
+    subject = SubjectId("ada")
+
+    assert "SECRET" not in repr(Subject(subject, leave_code="SECRET"))
+    assert "SECRET" not in repr(EraseCommanded(subject, "SECRET"))

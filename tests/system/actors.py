@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from agent.adapters.simulated import SimulatedDoor
 from agent.adapters.store import SqliteStore
 from agent.adapters.systemd import NotifySocket
 from agent.app import new_subject
+from agent.config import Retention
 from agent.core.controller import Controller, Rules
 from agent.core.decision import Recognition
 from agent.core.enrolment import Enrolment
@@ -38,16 +39,19 @@ from agent.core.types import (
     Terms,
 )
 from agent.errors import DeviceError, StoreError
+from agent.housekeeping import Housekeeping
 from agent.ports import Post, Recorded, Reporter
 from agent.runtime import Door, Runtime
 from tests.contracts.waiting import DEADLINE
-from tests.core.people import CALIBRATION, MODEL, Person
+from tests.core.people import CALIBRATION, MODEL, NOTICE, Person
+from tests.residents import KEY
 
 RELEASE_SECONDS = 0.3
 RULES = Rules(
     recognition=Recognition(patience=0.1, max_gap=0.3, cooldown=30.0, retry_after=0.2),
     enrolment=Enrolment(spacing=0.0, seconds=10.0),
     release_seconds=RELEASE_SECONDS,
+    notice=NOTICE,
 )
 
 
@@ -151,6 +155,16 @@ class Disk(SqliteStore):
         super().check()
 
 
+class Hesitant(SqliteStore):
+    """Another process's store, in which something happens before a change is committed."""
+
+    meanwhile: Callable[[], None]
+
+    def _append(self, event: Event, now: Now, difference: int) -> Recorded:
+        self.meanwhile()
+        return super()._append(event, now, difference)
+
+
 class Strike(SimulatedDoor):
     """The simulated door, on a relay that can be dead, and that knows what was committed before."""
 
@@ -176,7 +190,7 @@ class Agent:
         self.corridor = Corridor()
         self.archive = Archive()
         self.door = Strike(self.clock, new_subject)
-        self.store = Disk(self.path, self.clock.boot_id)
+        self.store = Disk(self.path, self.clock, KEY)
         self.error: BaseException | None = None
         self.runtime = Runtime(
             controller=Controller(RULES, CALIBRATION),
@@ -188,6 +202,7 @@ class Agent:
             clock=self.clock,
             model=MODEL,
             started=Started("test", simulated=True),
+            housekeeping=Housekeeping(self.store, Retention()),
         )
         self.thread = threading.Thread(target=self._run, daemon=True)
 
@@ -212,7 +227,7 @@ class Agent:
     @contextmanager
     def command_line(self) -> Iterator[SqliteStore]:
         """The database as another process has it open."""
-        store = SqliteStore(self.path, self.clock.boot_id)
+        store = SqliteStore(self.path, self.clock, KEY)
         try:
             yield store
         finally:
@@ -222,10 +237,14 @@ class Agent:
         """Enrol somebody from outside, as if it had been done at the door before."""
         kept = terms or Terms()
         change = Enrol(
-            subject=Subject(person.id, kept.household, kept.administrator),
+            subject=Subject(
+                person.id,
+                kept.household,
+                kept.administrator,
+                consent=Consent("test", NOTICE, "test", 0.0),
+            ),
             label=kept.label,
             references=tuple(person.probe(seed).embedding for seed in range(5)),
-            consent=Consent("test", "test", 0.0),
         )
         event = Enrolled(person.id, AuthorityKind.CODE, 5, None)
         with self.command_line() as store:

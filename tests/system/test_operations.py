@@ -10,13 +10,14 @@ from agent.core.events import Enrolled, EnrolmentFailed, EnrolmentFailure, Enrol
 from agent.core.types import AuthorityKind, SubjectId, Terms
 from agent.errors import StoreError
 from agent.operations import follow_enrolment, issue_code
+from tests.residents import KEY
 
 OURS, OTHER = SubjectId("s-ours"), SubjectId("s-other")
 
 
 def test_only_the_enrolment_that_the_code_began_is_followed(tmp_path: Path) -> None:
     clock = SystemClock()
-    store = SqliteStore(tmp_path / "doorward.db", clock.boot_id)
+    store = SqliteStore(tmp_path / "doorward.db", clock, KEY)
     issued = issue_code(store, clock, "x", Terms())
     for event in (
         Enrolled(OTHER, AuthorityKind.ADMINISTRATOR, 5, None),
@@ -35,7 +36,7 @@ def test_only_the_enrolment_that_the_code_began_is_followed(tmp_path: Path) -> N
 
 def test_an_enrolment_that_never_begins_is_said_so(tmp_path: Path) -> None:
     clock = SystemClock()
-    store = SqliteStore(tmp_path / "doorward.db", clock.boot_id)
+    store = SqliteStore(tmp_path / "doorward.db", clock, KEY)
     issued = issue_code(store, clock, "x", Terms())
     with pytest.raises(StoreError, match="doorward enrol"):
         list(follow_enrolment(store, issued, 0.1))

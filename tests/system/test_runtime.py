@@ -35,7 +35,8 @@ from agent.runtime import LATEST_RELEASE
 from tests.brokers import free_port
 from tests.contracts.waiting import eventually
 from tests.core.people import somebody
-from tests.system.actors import RELEASE_SECONDS, Agent
+from tests.residents import KEY
+from tests.system.actors import RELEASE_SECONDS, Agent, Hesitant
 
 ADA, BEN, EVE = somebody("ada"), somebody("ben"), somebody("eve")
 
@@ -205,13 +206,15 @@ def test_after_a_failed_look_at_the_store_nobody_enters_on_what_was_known_before
 
 def test_whoever_is_erased_while_the_door_decides_is_not_admitted(agent: Agent) -> None:
     with agent.running():
-        connection = sqlite3.connect(agent.path, isolation_level=None)
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("UPDATE subjects SET revoked = 1")
-        agent.corridor.standing = ADA
-        assert eventually(lambda: agent.store.waiting)
-        connection.execute("COMMIT")
-        connection.close()
+        hesitant = Hesitant(agent.path, agent.clock, KEY)
+
+        def walk_up() -> None:
+            agent.corridor.standing = ADA
+            assert eventually(lambda: agent.store.waiting)
+
+        hesitant.meanwhile = walk_up
+        revoke(hesitant, agent.clock, ADA.id)
+        hesitant.close()
         denied = agent.archive.of(Denied)
     assert isinstance(denied, Denied)
     assert denied.reason is Reason.REVOKED

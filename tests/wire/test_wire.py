@@ -9,7 +9,23 @@ import pytest
 from hypothesis import assume, example, given, strategies as st
 
 from agent import wire
-from agent.core.events import Denied, Event, FaultRaised, Granted, LockedOut, Part, Revoked
+from agent.core.events import (
+    ConsentSuspended,
+    Denied,
+    EnrolmentLapsed,
+    Erased,
+    ErasureCause,
+    ErasureCertified,
+    Event,
+    FaultRaised,
+    Forgotten,
+    Granted,
+    LockedOut,
+    LogPruned,
+    Part,
+    Restored,
+    Revoked,
+)
 from agent.core.types import (
     Embedding,
     Frame,
@@ -18,6 +34,7 @@ from agent.core.types import (
     Now,
     Reason,
     SubjectId,
+    Suspension,
 )
 from agent.ports import Recorded
 
@@ -42,8 +59,15 @@ KINDS = {
     "EnrolmentStarted": "enrolment_started",
     "EnrolmentFailed": "enrolment_failed",
     "Enrolled": "enrolled",
+    "EnrolmentLapsed": "enrolment_lapsed",
+    "ConsentSuspended": "consent_suspended",
+    "ConsentRenewed": "consent_renewed",
     "Revoked": "revoked",
     "Erased": "erased",
+    "ErasureCertified": "erasure_certified",
+    "LogPruned": "log_pruned",
+    "Restored": "restored",
+    "Forgotten": "forgotten",
     "FaultRaised": "fault_raised",
     "FaultCleared": "fault_cleared",
 }
@@ -85,6 +109,7 @@ def parse_fault(payload: bytes) -> Event:
 PARSERS: list[Callable[[bytes], object]] = [
     wire.parse_ack,
     wire.parse_enrol,
+    wire.parse_erase,
     parse_granted,
     parse_fault,
 ]
@@ -106,6 +131,8 @@ NONSENSE = {
 ACK = {"v": 1, "seq": 7}
 ENROL = {"v": 1, "id": "r-1", "action": "start", "code": "012345"}
 
+ERASE = {"v": 1, "id": "r-1", "subject": "s-0123456789abcdef", "code": "5f3a9c0b71d2e84610aa"}
+
 
 def read(payload: bytes) -> Any:  # noqa: ANN401 - JSON
     return json.loads(payload)
@@ -113,6 +140,10 @@ def read(payload: bytes) -> Any:  # noqa: ANN401 - JSON
 
 def written(**changes: object) -> bytes:
     return json.dumps(ENROL | changes).encode()
+
+
+def leaving(**changes: object) -> bytes:
+    return json.dumps(ERASE | changes).encode()
 
 
 # --- topics
@@ -125,6 +156,8 @@ def test_the_topics_are_those_in_the_documentation() -> None:
     assert topics.event == "doorward/front/event"
     assert topics.backlog == "doorward/front/event/backlog"
     assert topics.ack == "doorward/front/event/ack"
+    assert topics.head == "doorward/front/event/head"
+    assert topics.erase == "doorward/front/cmd/erase"
     assert topics.enrol == "doorward/front/cmd/enrol"
     assert topics.reply("r-1") == "doorward/front/reply/r-1"
 
@@ -164,6 +197,37 @@ def test_an_event_is_reported_with_its_number_its_boot_and_its_times() -> None:
             "latency_ms": 81.5,
         },
     }
+
+
+@pytest.mark.parametrize(
+    ("event", "body"),
+    [
+        (EnrolmentLapsed(), {}),
+        (
+            ConsentSuspended(SubjectId("s-1"), Suspension.NO_GUARDIAN),
+            {"subject": "s-1", "reason": "no_guardian"},
+        ),
+        (Erased(SubjectId("s-1"), ErasureCause.UNUSED), {"subject": "s-1", "cause": "unused"}),
+        (Erased(SubjectId("s-1")), {"subject": "s-1", "cause": "requested"}),
+        (
+            ErasureCertified(SubjectId("s-1"), "text\n\n— doorward/1 c2ln\n"),
+            {"subject": "s-1", "certificate": "text\n\n— doorward/1 c2ln\n"},
+        ),
+        (LogPruned(7), {"up_to": 7}),
+        (Restored(7), {"up_to": 7}),
+        (Forgotten("granted"), {"kind": "granted"}),
+    ],
+)
+def test_an_event_has_the_fields_that_are_documented(event: Event, body: dict[str, object]) -> None:
+    assert read(wire.encode_body(event)) == body
+
+
+def test_an_erasure_from_before_there_were_causes_was_asked_for() -> None:
+    assert wire.decode_body("erased", b'{"subject": "s-1"}') == Erased(SubjectId("s-1"))
+
+
+def test_the_head_of_the_log_is_no_part_of_an_event() -> None:
+    assert b"signed" not in wire.encode_event(Recorded(4, "boot", NOW, GRANTED, "signed"))
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
@@ -234,6 +298,16 @@ def test_a_reply_names_the_request_and_the_subject_to_come() -> None:
     assert read(wire.encode_reply(cancel, None)) == {"v": 1, "id": "r-1", "action": "cancel"}
 
 
+def test_a_reply_to_an_erasure_says_nothing_of_the_code() -> None:
+    request = wire.parse_erase(leaving())
+    assert read(wire.encode_reply(request, request.subject)) == {
+        "v": 1,
+        "id": "r-1",
+        "action": "erase",
+        "subject": "s-0123456789abcdef",
+    }
+
+
 # --- commands
 
 
@@ -281,6 +355,48 @@ def test_a_command_that_is_not_exactly_as_agreed_is_refused(payload: bytes) -> N
         wire.parse_enrol(payload)
 
 
+def test_a_command_to_erase_is_read_and_its_code_stays_out_of_logs() -> None:
+    request = wire.parse_erase(leaving())
+    subject = SubjectId("s-0123456789abcdef")
+    assert request == wire.EraseRequest("r-1", subject, "5f3a9c0b71d2e84610aa")
+    assert "MZXW6" not in repr(request)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        leaving(v=2),
+        leaving(v=True),
+        leaving(id=""),
+        leaving(id="a/b"),
+        leaving(id="x" * 65),
+        leaving(id=None),
+        leaving(action="erase"),
+        leaving(subject=""),
+        leaving(subject="s-0123456789abcde"),
+        leaving(subject="s-0123456789abcdef0"),
+        leaving(subject="s-0123456789ABCDEF"),
+        leaving(subject="s-0123456789abcdef\n"),
+        leaving(subject="x-0123456789abcdef"),
+        leaving(subject=None),
+        leaving(code=""),
+        leaving(code="5f3a9c0b71d2e84610a"),
+        leaving(code="5f3a9c0b71d2e84610aab"),
+        leaving(code="5F3A9C0B71D2E84610AA"),
+        leaving(code="5f3a9c0b71d2e84610ag"),
+        leaving(code="5f3a9c0b71d2e84610aa\n"),
+        leaving(code=None),
+        b'{"v": 1, "id": "r", "subject": "s-0123456789abcdef"}',
+        b'{"v": 1, "id": "r", "code": "5f3a9c0b71d2e84610aa"}',
+        b'{"v": 1, "subject": "s-0123456789abcdef", "code": "5f3a9c0b71d2e84610aa"}',
+        b'{"id": "r", "subject": "s-0123456789abcdef", "code": "5f3a9c0b71d2e84610aa"}',
+    ],
+)
+def test_a_command_to_erase_that_is_not_exactly_as_agreed_is_refused(payload: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        wire.parse_erase(payload)
+
+
 @pytest.mark.parametrize(
     "payload",
     [
@@ -326,6 +442,7 @@ def test_a_payload_is_read_up_to_its_limit_and_not_beyond() -> None:
         (wire.parse_ack, b'{"v": 1, "seq": 7, "seq": 8}'),
         (wire.parse_ack, b'{"v": 1, "seq": 7, "\\u0073eq": 8}'),
         (wire.parse_enrol, written().replace(b'"v"', b'"action": "cancel", "v"')),
+        (wire.parse_erase, leaving().replace(b'"v"', b'"id": "r-2", "v"')),
         (parse_fault, b'{"part": "camera", "part": "store", "reason": ""}'),
         (parse_fault, b'{"part": "camera", "reason": "", "more": {"a": 1, "a": 2}}'),
     ],
@@ -363,10 +480,12 @@ json_values = st.recursive(
     | st.integers()
     | st.floats()
     | st.text()
-    | st.sampled_from(["start", "cancel", "012345", "r-1", "camera"]),
+    | st.sampled_from(["start", "cancel", "012345", "r-1", "camera", *map(str, ERASE.values())]),
     lambda inner: (
         st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from([*ACK, *ENROL, "part", "reason"]), inner, max_size=5)
+        | st.dictionaries(
+            st.sampled_from([*ACK, *ENROL, *ERASE, "part", "reason"]), inner, max_size=5
+        )
     ),
     max_leaves=12,
 )
@@ -393,14 +512,14 @@ def test_arbitrary_json_is_refused_or_read(
         assert type(error) is ValueError  # noqa: PT017
 
 
-@given(st.sampled_from([ACK, ENROL]), st.integers(0, 80), st.integers(0, 255))
+@given(st.sampled_from([ACK, ENROL, ERASE]), st.integers(0, 100), st.integers(0, 255))
 def test_a_message_with_one_byte_changed_never_breaks_the_parser(
     message: dict[str, object], place: int, byte: int
 ) -> None:
     payload = bytearray(json.dumps(message).encode())
     assume(place < len(payload))
     payload[place] = byte
-    for parser in (wire.parse_ack, wire.parse_enrol):
+    for parser in (wire.parse_ack, wire.parse_enrol, wire.parse_erase):
         try:
             parser(bytes(payload))
         except ValueError as error:

@@ -1,0 +1,82 @@
+"""What all commands have in common: the group, its errors, JSON, tables."""
+
+import getpass
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+from tabulate import tabulate
+
+from agent import __version__, app
+from agent.errors import DoorwardError
+
+BAD_INPUT = 2
+UNFORESEEN = 70
+
+_F = TypeVar("_F", bound=Callable[..., None])
+
+
+def operator() -> str:
+    """Name whoever types, for the consent record: under sudo the one who called it."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+class Commands(click.Group):
+    """The commands, with errors turned into one line: no traceback reaches an operator."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
+        """Run a command. Exits with 2 where it cannot do its work, 70 for what nobody foresaw."""
+        try:
+            return super().invoke(ctx)
+        except DoorwardError as error:
+            _fail(str(error), BAD_INPUT)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:  # noqa: BLE001 - the last stop before an operator's eyes
+            _fail(f"unforeseen {type(error).__name__}: {error}: please report it", UNFORESEEN)
+
+
+@click.group(cls=Commands)
+@click.version_option(__version__, prog_name="doorward")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="DOORWARD_CONFIG",
+    help=f"Configuration file; without it {app.SYSTEM_CONFIG}, if there is one.",
+)
+@click.pass_context
+def main(ctx: click.Context, config: Path | None) -> None:
+    """Open an apartment door by face, with nothing anywhere that can leak."""
+    logging.basicConfig(format="doorward: %(message)s")
+    # Read when a command runs, so that a mistake in the file keeps nobody from --help.
+    ctx.obj = config
+
+
+with_json = click.option("--json", is_flag=True, help="Print JSON, for programs.")
+
+
+def command(example: str, group: click.Group = main) -> Callable[[_F], click.Command]:
+    """Make a function a command of a group, with an example and --json."""
+
+    def decorate(function: _F) -> click.Command:
+        name = function.__name__.rstrip("_").rpartition("_")[2]
+        return group.command(name, epilog=f"Example: {example}")(with_json(function))
+
+    return decorate
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[object]], nothing: str) -> None:
+    """Print a table, or where it has no rows, what that means."""
+    click.echo(tabulate(rows, titles, tablefmt="simple") if rows else nothing)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f"doorward: {' '.join(message.split())}", err=True)
+    sys.exit(code)
