@@ -30,6 +30,8 @@ demo: $(RUN) ## open a simulated door by face
 
 test: $(DEV) ## run the tests, and on Python 3.11 those of the second runtime
 	@sh .ci/need mosquitto mosquitto || [ "$$CI" != true ]
+	@sh .ci/need strace strace || [ "$$CI" != true ]
+	@sh .ci/need mkfs.ext4 e2fsprogs || [ "$$CI" != true ]
 	$(BIN)/pytest --cov --cov-report=
 	$(BIN)/coverage report --include='agent/core/*' --fail-under=100
 	$(if $(filter 3.11,$(VERSION)),@$(MAKE) --no-print-directory test-tflite-runtime)

@@ -29,6 +29,7 @@ from agent.vision.embed import Embedder
 from agent.vision.models import RUNTIME, load_model
 from agent.vision.pipeline import load_pipeline
 from agent.vision.quality import assess
+from tests.bench_store import store_rows
 
 ROUNDS = 200
 WARM_UP = 20
@@ -41,6 +42,8 @@ def main() -> None:
     print(f"{_processor()}, Python {platform.python_version()}, {RUNTIME}, 1 thread\n")
     face, corridor = _frames()
     print(tabulate(_vision(face) + _galleries(), ["step", "p50 ms", "p95 ms"], floatfmt=".2f"))
+    print()
+    print(tabulate(store_rows(), ["the store", ""], floatfmt=",.2f"))
     print()
     print(tabulate(_agent(corridor, face), ["the running agent", ""], floatfmt=".2f"))
 

@@ -72,9 +72,10 @@ def enrol(
     model: str = MODEL,
     validity: Validity = Validity(),
     consent: Consent | None = CONSENT,
+    minor: bool = False,
     now: Now = NOW,
 ) -> SubjectId:
-    subject = Subject(SubjectId(name), household, validity=validity, consent=consent)
+    subject = Subject(SubjectId(name), household, validity=validity, minor=minor, consent=consent)
     given = vectors(3, seed=len(name)) if references is None else references
     embeddings = tuple(Embedding(vector, model) for vector in given)
     event = Enrolled(subject.id, AuthorityKind.CODE, len(embeddings), None)

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.adapters.log import Head
-from agent.adapters.note import Verifier, split
+from agent.adapters.note import Verifier
 from agent.core.types import Consent, Notice, SubjectId
 
 _Seconds = Annotated[float, Meta(ge=-1e15, le=1e15)]
@@ -115,8 +115,8 @@ def read_document(text: str) -> Document:
 
 
 def receipt_in(note: str) -> Receipt:
-    """Read a receipt without a look at its signature. Raises ValueError."""
-    document = read_document(split(note)[0])
+    """Read a receipt without a look at its signatures. Raises ValueError."""
+    document = read_document(note.partition("\n\n")[0])
     if not isinstance(document, Receipt):
         raise ValueError("is no consent receipt")  # noqa: TRY004 - the caller cannot know
     return document

@@ -25,7 +25,8 @@ class Ballast:
     def take(self) -> None:
         """Take the space unless it is taken, or the disk is too full to spare it."""
         with suppress(OSError):
-            if self._path.exists():
+            # A power cut may have left a shorter one.
+            if self._path.exists() and self._path.stat().st_size == BALLAST_BYTES:
                 return
             disk = os.statvfs(self._path.parent)
             if disk.f_bavail * disk.f_frsize < 2 * BALLAST_BYTES:
@@ -86,7 +87,7 @@ def certificate(  # noqa: PLR0913 - what it certifies
                 done=(
                     "references, label, household, policy, consent and key deleted",
                     "journal moved into the database and cut to nothing",
-                    "copies that the device holds overwritten",
+                    "the same bytes overwritten in copies that the device holds",
                     "a new key epoch begun, so that no older copy opens any more",
                 ),
                 not_promised=erasure_limit(vault.level),

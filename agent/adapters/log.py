@@ -235,7 +235,7 @@ def _link(before: bytes, row: _Row) -> bytes:
     seq, boot_id, monotonic, wall, week_minute, trusted, sealed, state = row
     boot = boot_id.encode()
     times = struct.pack(
-        ">qddi?HI", seq, monotonic, wall, week_minute, trusted, len(boot), len(sealed)
+        ">qddq?QQ", seq, monotonic, wall, week_minute, trusted, len(boot), len(sealed)
     )
     return hashlib.sha256(b"".join((before, times, boot, state, sealed))).digest()
 

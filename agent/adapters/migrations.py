@@ -69,7 +69,7 @@ def _sealed_schema(database: Database, vault: Vault, secret: EpochSecret) -> Non
         for table in ("subjects", "references", "consents", "events")
     }
     # Overwritten page by page, since secure_delete is on.
-    for table in (*kept, "codes"):
+    for table in ("references", "consents", "subjects", "events", "codes"):
         database.execute(f'DROP TABLE "{table}"')
     _create_sealed_tables(database)
     wrapping = vault.wrapping_key(secret.prepare(FIRST_EPOCH))

@@ -4,7 +4,7 @@ All these rows together add up to a number that the event log vouches for (`Vaul
 none can be altered, taken out, put in or put back behind its back.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from secrets import token_bytes
 from typing import Any, TypeAlias
@@ -124,7 +124,7 @@ class Residents:
         """Stop admitting a subject."""
         key, resident = self._require(subject)
         record = self._sealed_record(key, replace(resident.subject, revoked=True), resident.label)
-        self._db.table("subjects").update(subject, {"sealed": record})
+        self._db.execute("UPDATE subjects SET sealed = ? WHERE id = ?", [record, subject])
 
     def suspend(self, subject: SubjectId, reason: Suspension) -> None:
         """Keep that a subject's consent does not count any more."""
@@ -229,17 +229,10 @@ class Residents:
         everything = self._everything()
         self._require_vouched(everything, vouched)
         subjects = {each.subject.id: each.subject for each in self._residents(everything)}
-        openers = {
-            subject: self._vault.opener(derive(key, "rows")) for subject, key in self.keys().items()
-        }
+        openers = {subject: self._opener(key) for subject, key in self.keys().items()}
         tag = self._vault.model_tag(model)
         templates = [
-            (
-                subject,
-                rows.read_template(
-                    openers[subject](sealed, "references", number, subject, model, epoch)
-                ),
-            )
+            (subject, openers[subject](sealed, "references", number, subject, model, epoch))
             for number, subject, epoch, made_by, sealed in everything["references"]
             if made_by == tag and subjects[subject].consent is not None
         ]
@@ -279,7 +272,7 @@ class Residents:
         sealed_consent: bytes | None,
         times: tuple[float, float | None],
     ) -> Resident:
-        opened = self._vault.opener(derive(key, "rows"))
+        opened = self._opener(key)
         record = rows.read_record(opened(sealed, "subjects", subject))
         receipt = consent = suspended = None
         if sealed_consent is not None:
@@ -293,6 +286,9 @@ class Residents:
         return Resident(known, record.label, receipt, *times)
 
     # --- sealing ----------------------------------------------------------------------------------
+
+    def _opener(self, key: bytes) -> Callable[..., bytes]:
+        return self._vault.opener(derive(key, "rows"))
 
     def _sealed_record(self, key: bytes, subject: Subject, label: str) -> bytes:
         record = rows.record_bytes(subject, label)

@@ -28,7 +28,8 @@ from agent.core.types import (
 )
 from agent.ports import SubjectRow
 
-Template: TypeAlias = tuple[SubjectId, Float32]
+Template: TypeAlias = tuple[SubjectId, bytes]
+"""Whose it is, and what `template_bytes` wrote."""
 _T = TypeVar("_T")
 
 
@@ -58,9 +59,12 @@ def template_bytes(template: Float32) -> bytes:
     return template.astype("<f4").tobytes()
 
 
-def read_template(kept: bytes) -> Float32:
-    """Read a template (D,); whether it is a unit vector is for `gallery_of` to say."""
-    return np.frombuffer(kept, dtype="<f4").astype(np.float32, copy=False)
+def _read_templates(kept: Sequence[bytes]) -> Float32:
+    sizes = {len(template) for template in kept}
+    if not len(sizes) <= 1:
+        raise ValueError("templates of one model differ in size")
+    vectors = np.frombuffer(b"".join(kept), dtype="<f4").astype(np.float32, copy=False)
+    return vectors.reshape(len(kept), -1 if sizes else 0)
 
 
 def record_bytes(subject: Subject, label: str) -> bytes:
@@ -164,9 +168,7 @@ def gallery_of(
     Subjects whose templates cancel out are left out. Raises ValueError where templates differ in
     size, or are no unit vectors.
     """
-    width = len(templates[0][1]) if templates else 0
-    vectors = np.array([template for _, template in templates], np.float32)
-    vectors = vectors.reshape(len(templates), width)
+    vectors = _read_templates([kept for _, kept in templates])
     # Positive, so that what is not finite is refused too.
     if not bool((np.abs(np.linalg.norm(vectors, axis=1) - 1) <= NORM_TOLERANCE).all()):
         raise ValueError("a template is no unit vector")

@@ -35,7 +35,7 @@ from agent.core.events import (
     StoreLoaded,
     SuspendConsent,
 )
-from agent.core.types import Now, SubjectId
+from agent.core.types import EnrolmentCode, Now, SubjectId
 from agent.errors import FullDiskError, StoreError
 from agent.ports import Clock, DeviceKey, Recorded, Resident, SubjectRow
 
@@ -70,6 +70,8 @@ class SqliteStore:
         try:
             with translated(path):
                 self._forget_codes_of_other_boots()
+                # What an earlier schema kept in the clear goes from the file.
+                truncate_journal(self._db, 0)
                 # An erasure that was interrupted, or that a reader held up, is finished here.
                 self._finish_erasures(0)
                 self._ballast.take()
@@ -97,6 +99,7 @@ class SqliteStore:
             with transaction(self._db, "DEFERRED"):
                 self._log.verify(head for head in signed if isinstance(head, Head))
                 self._residents.verify(self._log.state())
+                self._codes()
             newest = self.last_events(1)
             return newest[0] if newest else None
 
@@ -108,10 +111,9 @@ class SqliteStore:
                 # First, so that whatever is committed from here on counts as a change.
                 self._loaded_version = self._data_version()
                 gallery, subjects = self._residents.load(model, self._log.state())
-                codes = self._rows("SELECT sealed FROM codes WHERE boot_id = ?", self._boot_id)
+                codes = self._codes()
             self._own_change = False
-            opened = (self._vault.open_code(sealed, self._boot_id) for (sealed,) in codes)
-            return StoreLoaded(gallery, subjects, tuple(map(rows.read_code, opened)))
+            return StoreLoaded(gallery, subjects, codes)
 
     def changed(self) -> bool:
         """See ports.Store. An event of our own that came without a change does not count."""
@@ -287,18 +289,21 @@ class SqliteStore:
 
     def _finish_erasures(self, patience_ms: int) -> bool:
         """Cut the journal, and certify the erasures that it held up; False while a reader does."""
-        if not truncate_journal(self._db, patience_ms):
-            return False
         pending = self._rows(
             "SELECT subject, cause, erased_at, epoch FROM tombstones WHERE certificate IS NULL"
         )
+        if pending and not self._cut_journal(patience_ms):
+            return False
         for subject, cause, erased_at, epoch in pending:
             settle(self._db, self._secret)
             now = self._clock.now()
             note = erasure.certificate(self._vault, subject, cause, erased_at, epoch, now)
             self._with_ballast(lambda: self._certify(subject, note, now))  # noqa: B023
-            truncate_journal(self._db, 0)
+            self._cut_journal(0)
         return True
+
+    def _cut_journal(self, patience_ms: int) -> bool:
+        return self._with_ballast(lambda: truncate_journal(self._db, patience_ms))
 
     def _certify(self, subject: SubjectId, note: str, now: Now) -> None:
         with transaction(self._db):
@@ -319,6 +324,11 @@ class SqliteStore:
             if not self._ballast.release():
                 raise
             return write()
+
+    def _codes(self) -> tuple[EnrolmentCode, ...]:
+        found = self._rows("SELECT sealed FROM codes WHERE boot_id = ?", self._boot_id)
+        opened = (self._vault.open_code(sealed, self._boot_id) for (sealed,) in found)
+        return tuple(map(rows.read_code, opened))
 
     def _forget_codes_of_other_boots(self) -> None:
         # Their times mean nothing in this boot, and their terms hold the label of an enrolee.

@@ -29,6 +29,8 @@ LEAVE_CODE_BYTES = 10
 SCHEMA = 2
 """Of what is sealed: bound into every ciphertext."""
 
+_encode = msgspec.msgpack.Encoder().encode
+
 Place: TypeAlias = tuple[str | int, ...]
 """What a ciphertext belongs to: table, row, subject, and so on."""
 
@@ -69,7 +71,7 @@ class Vault:
 
         The sum of those of all rows, modulo 2^256, vouches for the whole.
         """
-        content = msgspec.msgpack.encode([table, *row])
+        content = _encode((table, *row))
         return int.from_bytes(hashlib.blake2b(content, digest_size=32, key=self._state).digest())
 
     def seal(self, key: bytes, content: bytes, *place: str | int) -> bytes:
@@ -114,7 +116,7 @@ class Vault:
         return self.open(self._codes, sealed, "codes", boot_id)
 
     def _bound(self, place: Place) -> bytes:
-        return msgspec.msgpack.encode([SCHEMA, self.device, *place])
+        return _encode((SCHEMA, self.device, *place))
 
 
 def leave_code(subject_key: bytes) -> str:
