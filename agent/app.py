@@ -20,7 +20,7 @@ from agent.adapters.files import open_for_owner
 from agent.adapters.gpio import GpioInputs, GpioRelease, open_gpio
 from agent.adapters.indicator import GpioIndicator
 from agent.adapters.mqtt import MqttReporter
-from agent.adapters.note import parse_verifier
+from agent.adapters.note import Verifier, parse_verifier
 from agent.adapters.simulated import SimulatedDoor
 from agent.adapters.store import SqliteStore
 from agent.adapters.systemd import NotifySocket
@@ -138,7 +138,7 @@ def checked_store(config: Config, clock: Clock) -> Store:
 def restore_backup(config: Config, file: Path, *, older: bool) -> Recorded:
     """Put a backup in the place of the database, with no agent running. Raises StoreError."""
     with sole_agent(config):
-        vault = Vault(device_key(config))
+        vault = Vault(find_key(state_directory(config)).read())
         seq = backup.restore(database(config), file, vault, older=older)
         clock = SystemClock()
         with opened_store(config) as store:
@@ -156,9 +156,14 @@ def check_document(config: Config, note: str, key: str | None) -> Verified:
 
     Raises StoreError, and ValueError for a note or key that does not hold.
     """
-    own = key is None
-    verifier = Vault(device_key(config)).signer.verifier if own else parse_verifier(key or "")
-    return verify(note, verifier)
+    return verify(note, parse_verifier(key) if key else _own_verifier(config))
+
+
+def _own_verifier(config: Config) -> Verifier:
+    try:
+        return Vault(find_key(state_directory(config)).read()).signer.verifier
+    except StoreError as error:
+        raise StoreError(f"{error}; or name the key of another device with --key") from error
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from agent.core.events import (
     Denied,
     Enrolled,
     EnrolmentFailed,
-    Erased,
+    ErasureCertified,
     Event,
     Granted,
     Observed,
@@ -103,7 +103,7 @@ class Play:
         self._narrator.say(f"\n{title}")
         told = len(self._narrator.events)
         operations.erase(self._store, self._clock, subject)
-        self._narrator.await_event((Erased,), told)
+        self._narrator.await_event((ErasureCertified,), told)
 
     @contextmanager
     def _at_the_door(self, photographs: Sequence[str]) -> Iterator[None]:
