@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlite_utils import Database
 
 from agent.adapters import database
 from agent.adapters.documents import Receipt, verify
@@ -878,6 +879,16 @@ def forbidden(tmp_path: Path) -> Iterator[Path]:
 def test_a_folder_that_cannot_be_written_is_refused(forbidden: Path) -> None:
     path = forbidden / "doorward.db"
     assert f"{path}: Permission denied: set state_directory" in refusal(path)
+
+
+def test_other_tools_read_the_database_and_learn_nothing(path: Path, store: SqliteStore) -> None:
+    enrol(store, "s-1", label=LABEL)
+    tool = Database(path)
+    assert {"subjects", "references", "consents", "events"} <= set(tool.table_names())
+    [row] = tool["subjects"].rows
+    assert (row["id"], row["enrolled_at"]) == ("s-1", NOW.wall)
+    assert LABEL.encode() not in row["sealed"]
+    tool.close()
 
 
 # --- a full disk

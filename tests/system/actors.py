@@ -19,11 +19,13 @@ from agent.core.decision import Recognition
 from agent.core.enrolment import Enrolment
 from agent.core.events import (
     Change,
+    ConsentRenewed,
     Enrol,
     Enrolled,
     Event,
     Granted,
     Observed,
+    RenewConsent,
     Started,
     StoreLoaded,
 )
@@ -33,6 +35,7 @@ from agent.core.types import (
     Frame,
     Grant,
     LockState,
+    Notice,
     Now,
     QualityIssue,
     Subject,
@@ -233,7 +236,7 @@ class Agent:
         finally:
             store.close()
 
-    def enrol(self, person: Person, terms: Terms | None = None) -> None:
+    def enrol(self, person: Person, terms: Terms | None = None, notice: Notice = NOTICE) -> None:
         """Enrol somebody from outside, as if it had been done at the door before."""
         kept = terms or Terms()
         change = Enrol(
@@ -241,7 +244,7 @@ class Agent:
                 person.id,
                 kept.household,
                 kept.administrator,
-                consent=Consent("test", NOTICE, "test", 0.0),
+                consent=Consent("test", notice, "test", 0.0),
             ),
             label=kept.label,
             references=tuple(person.probe(seed).embedding for seed in range(5)),
@@ -249,3 +252,14 @@ class Agent:
         event = Enrolled(person.id, AuthorityKind.CODE, 5, None)
         with self.command_line() as store:
             store.append(event, self.clock.now(), change)
+
+    def renew(self, person: Person, consent: Consent) -> None:
+        """Have somebody consent anew, from outside."""
+        with self.command_line() as store:
+            change = RenewConsent(person.id, consent)
+            store.append(ConsentRenewed(person.id), self.clock.now(), change)
+
+    def certificate(self, person: Person) -> str | None:
+        """The certificate of somebody's erasure."""
+        with self.command_line() as store:
+            return store.certificate(person.id)
