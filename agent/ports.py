@@ -58,7 +58,8 @@ class KeySource(Protocol):
 class SubjectRow:
     """What an administrator sees of a subject. Times are seconds since the Unix epoch.
 
-    used_at: when the subject was last admitted, to the day.
+    seen_on: the day on which the subject was last admitted, or enrolled; None where the clock was
+    not set then.
     """
 
     id: str
@@ -72,7 +73,7 @@ class SubjectRow:
     schedule: str
     references: int
     enrolled_at: float
-    used_at: float | None
+    seen_on: float | None
     authorised_by: str
     notice: str
     consent_expires: float | None
@@ -83,15 +84,14 @@ class SubjectRow:
 class Resident:
     """What is kept of a subject, but for the references.
 
-    receipt: of the consent, a signed note (docs/vault.md). enrolled_at, and used_at, when the
-    subject was last admitted, to the day: seconds since the Unix epoch.
+    receipt: of the consent, a signed note (docs/vault.md). enrolled_at, seen_on: as in SubjectRow.
     """
 
     subject: Subject
     label: str
     receipt: str | None
     enrolled_at: float
-    used_at: float | None
+    seen_on: float | None
 
 
 class Clock(Protocol):
@@ -211,7 +211,7 @@ class Store(Protocol):
         ...
 
     def unused_since(self, before: float) -> Sequence[SubjectId]:
-        """Give who was neither enrolled nor admitted since this wall time."""
+        """Give who was neither enrolled nor admitted since this wall time, as far as is known."""
         ...
 
     def subjects(self) -> Sequence[SubjectRow]:

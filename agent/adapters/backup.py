@@ -11,14 +11,13 @@ from sqlite_utils import Database
 
 from agent.adapters.database import SEALED, connect, examine, pragma, translated
 from agent.adapters.epoch import EpochSecret
-from agent.adapters.erasure import copies
+from agent.adapters.erasure import BACKUPS, copies
 from agent.adapters.files import make_folder, open_for_owner, sync
 from agent.adapters.log import EventLog
 from agent.adapters.residents import Residents
 from agent.adapters.vault import Vault
 from agent.errors import StoreError
 
-FOLDER = "backups"
 _JOURNALS = ("-wal", "-shm")
 
 
@@ -29,7 +28,7 @@ def make_backup(database: Path) -> Path:
     """
     with translated(database), closing(connect(database, "ro")) as source:
         seq = source.execute("SELECT COALESCE(MAX(seq), 0) FROM events").fetchone()[0]
-        folder = database.parent / FOLDER
+        folder = database.parent / BACKUPS
         make_folder(folder)
         made = folder / f"doorward-{seq:08}.db"
         unfinished = made.with_suffix(".unfinished")
@@ -96,8 +95,8 @@ def set_aside(database: Path) -> Path:
 def _checked(
     connection: sqlite3.Connection, backup: Path, vault: Vault, secret: EpochSecret
 ) -> int:
-    if pragma(connection, "user_version") in range(1, SEALED):
-        raise StoreError(f"{backup}: was made before backups were sealed: enrol everybody anew")
+    if pragma(connection, "user_version") in range(SEALED):
+        raise StoreError(f"{backup}: is no backup, or one from before databases were sealed")
     examine(connection, backup, vault, secret)
     database = Database(connection, execute_plugins=False)
     log = EventLog(database, vault)

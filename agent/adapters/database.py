@@ -12,7 +12,7 @@ from sqlite_utils import Database
 
 from agent.adapters.epoch import EpochSecret
 from agent.adapters.files import open_for_owner
-from agent.adapters.migrations import APPLICATION_ID, MIGRATIONS
+from agent.adapters.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_QUERY, schema
 from agent.adapters.vault import Vault
 from agent.errors import DamagedStoreError, FullDiskError, StoreError
 
@@ -91,6 +91,13 @@ def examine(connection: sqlite3.Connection, path: Path, vault: Vault, secret: Ep
     found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if found != "ok":
         raise DamagedStoreError(f"{path}: is damaged ({' '.join(found.split())}); {_RESTORE}")
+    if version == len(MIGRATIONS):
+        made = frozenset(connection.execute(SCHEMA_QUERY).fetchall())
+        if made != schema():
+            named = ", ".join(sorted({name for name, _ in made ^ schema()}))
+            raise DamagedStoreError(
+                f"{path}: is not made as Doorward makes it ({named}); {_RESTORE}"
+            )
     if version >= SEALED:
         _require_key(connection, path, vault, secret)
 

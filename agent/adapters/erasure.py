@@ -13,7 +13,8 @@ from agent.core.types import Now, SubjectId
 
 BALLAST_BYTES = 4 * 1024 * 1024
 """Room kept for an erasure: it rewraps the keys of 10,000 residents."""
-_CHUNK = 1 << 20
+BACKUPS = "backups"
+"""Name of the folder of backups, beside the database."""
 
 
 class Ballast:
@@ -48,10 +49,12 @@ class Ballast:
 
 
 def copies(database: Path) -> Iterator[Path]:
-    """Give the copies of the database that Doorward made: backups, and files set aside."""
-    folder = database.parent
-    yield from sorted((folder / "backups").glob("*.db"))
-    yield from sorted(folder.glob(f"{database.name}.aside-*"))
+    """Give the copies of the database that Doorward made: backups, and files set aside.
+
+    What an interrupted backup or restore left is among them.
+    """
+    yield from sorted((database.parent / BACKUPS).glob("*"))
+    yield from sorted(database.parent.glob(f"{database.name}.*"))
 
 
 def scrub(files: Iterable[Path], traces: Iterable[bytes]) -> None:

@@ -3,7 +3,10 @@
 The step that made a database is never changed, for there are databases that took it.
 """
 
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -33,6 +36,8 @@ APPLICATION_ID = 0x446F6F72
 """Marks a database as Doorward's: "Door"."""
 
 FIRST_EPOCH = 1
+SCHEMA_QUERY = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+"""Gives what `schema` does, of a database."""
 _SPANS = msgspec.json.Decoder(tuple[Span, ...])
 
 
@@ -119,16 +124,26 @@ def _plain_residents(kept: dict[str, list[tuple[Any, ...]]]) -> list[tuple[Enrol
     return found
 
 
+@cache
+def schema() -> frozenset[tuple[str, str]]:
+    """Give the names of what a database of the newest schema consists of, and how it was made."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        database = Database(connection, execute_plugins=False)
+        _create(database, "meta", {"key": str, "value": int})
+        _create_sealed_tables(database)
+        return frozenset(database.execute(SCHEMA_QUERY).fetchall())
+
+
 def _is_sound(template: Float32) -> bool:
     return abs(float(np.linalg.norm(template)) - 1) <= NORM_TOLERANCE
 
 
 def _create_sealed_tables(database: Database) -> None:
     _create(database, "vault", {"device": str, "epoch": int, "proof": bytes})
-    columns: dict[str, Any] = {"id": str, "enrolled_at": float, "used_at": float, "sealed": bytes}
-    _create(database, "subjects", columns, optional=("used_at",))
+    columns: dict[str, Any] = {"id": str, "seen_on": float, "sealed": bytes}
+    _create(database, "subjects", columns, optional=("seen_on",))
     columns = {"subject": str, "epoch": int, "wrapped": bytes}
-    _create(database, "keys", columns, of_subject=True)
+    _create(database, "keys", columns)
     columns = {"id": int, "subject": str, "epoch": int, "made_by": bytes, "sealed": bytes}
     _create(database, "references", columns, of_subject=True)
     _create(database, "consents", {"subject": str, "sealed": bytes}, of_subject=True)

@@ -115,6 +115,8 @@ def split(note: str) -> tuple[str, list[tuple[str, bytes]]]:
 
 def _decoded(encoded: str) -> bytes:
     try:
-        return b64decode(encoded, validate=True)
+        blob = b64decode(encoded, validate=True)
     except ValueError:
         return b""
+    # One signature has one spelling, and no other.
+    return blob if b64encode(blob).decode() == encoded else b""

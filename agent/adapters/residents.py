@@ -24,15 +24,20 @@ from agent.ports import Resident, SubjectRow
 STATE_BYTES = 32
 MODULUS = 1 << (8 * STATE_BYTES)
 DAY = 86_400.0
-"""Seconds between two notes of when a subject was last admitted: one a day wears out no card."""
+"""Seconds. When a subject was admitted is kept to the day: the very time, in the clear, would tell
+whose event was then, and one write a day wears out no card.
+"""
 
 _TABLES = {
-    "subjects": ("id", "SELECT id, enrolled_at, used_at, sealed FROM subjects"),
-    "keys": ("subject", "SELECT subject, epoch, wrapped FROM keys"),
+    "subjects": ("id", "SELECT id, seen_on, sealed FROM subjects"),
+    "keys": (
+        "keys.subject",
+        "SELECT subject, epoch, wrapped FROM keys JOIN subjects ON subjects.id = subject",
+    ),
     "consents": ("subject", "SELECT subject, sealed FROM consents"),
     "references": ("subject", 'SELECT id, subject, epoch, made_by, sealed FROM "references"'),
 }
-"""By table: which column names the subject, and what is vouched for."""
+"""By table: which column names the subject, and what is vouched for. Reserved keys are not."""
 
 _Everything: TypeAlias = dict[str, list[tuple[Any, ...]]]
 
@@ -55,7 +60,7 @@ class Residents:
 
     def keys(self) -> Keys:
         """Give everybody's key."""
-        return self._unwrap(self._all("keys"))
+        return self._unwrap(self._db.execute("SELECT subject, epoch, wrapped FROM keys").fetchall())
 
     def _unwrap(self, found: list[tuple[Any, ...]]) -> Keys:
         # That of the rows: another process may begin a new epoch between two statements.
@@ -101,19 +106,22 @@ class Residents:
 
     # --- changes ----------------------------------------------------------------------------------
 
+    def reserve(self, subject: SubjectId) -> None:
+        """Have a key for who is about to be enrolled, in place of any other that was reserved."""
+        self._db.execute("DELETE FROM keys WHERE subject NOT IN (SELECT id FROM subjects)")
+        self._new_key(subject)
+
     def enrol(self, change: Enrol, now: Now) -> None:
         """Keep a new subject. Raises sqlite3.IntegrityError where the id is taken."""
-        subject, key, epoch = change.subject, token_bytes(KEY_BYTES), self.epoch()
+        subject, epoch = change.subject, self.epoch()
+        key = self.key(subject.id) or self._new_key(subject.id)
         self._db.table("subjects").insert(
             {
                 "id": subject.id,
-                "enrolled_at": now.wall,
-                "used_at": None,
-                "sealed": self._sealed_record(key, subject, change.label),
+                "seen_on": _day(now) if now.trusted else None,
+                "sealed": self._sealed_record(key, subject, change.label, now.wall),
             }
         )
-        wrapping = self._vault.wrapping_key(self._secret.secret(epoch))
-        self._db.table("keys").insert(self._wrapped_key(wrapping, subject.id, key, epoch))
         if subject.consent is not None:
             self._keep_consent(key, subject.id, subject.consent, subject.suspended)
         self._db.table("references").insert_all(
@@ -123,7 +131,8 @@ class Residents:
     def revoke(self, subject: SubjectId) -> None:
         """Stop admitting a subject."""
         key, resident = self._require(subject)
-        record = self._sealed_record(key, replace(resident.subject, revoked=True), resident.label)
+        revoked = replace(resident.subject, revoked=True)
+        record = self._sealed_record(key, revoked, resident.label, resident.enrolled_at)
         self._db.execute("UPDATE subjects SET sealed = ? WHERE id = ?", [record, subject])
 
     def suspend(self, subject: SubjectId, reason: Suspension) -> None:
@@ -143,8 +152,8 @@ class Residents:
         if not now.trusted:
             return False
         updated = self._db.execute(
-            "UPDATE subjects SET used_at = ? WHERE id = ? AND NOT COALESCE(used_at, 0) > ?",
-            [now.wall, subject, now.wall - DAY],
+            "UPDATE subjects SET seen_on = ? WHERE id = ? AND NOT COALESCE(seen_on, 0) >= ?",
+            [_day(now), subject, _day(now)],
         )
         return updated.rowcount == 1
 
@@ -185,23 +194,20 @@ class Residents:
 
     def resident(self, subject: SubjectId) -> Resident | None:
         """Give one resident; None where there is no such subject."""
-        key = self.key(subject)
-        if key is None:
+        key, found = self.key(subject), self._all("subjects", subject)
+        if key is None or not found:
             return None
-        [(_, enrolled_at, used_at, sealed)] = self._all("subjects", subject)
+        [(_, seen_on, sealed)] = found
         consents = self._all("consents", subject)
-        return self._resident(
-            subject, key, sealed, consents[0][1] if consents else None, (enrolled_at, used_at)
-        )
+        return self._resident(subject, key, sealed, consents[0][1] if consents else None, seen_on)
 
     def _residents(self, everything: _Everything) -> Iterator[Resident]:
         consents: dict[SubjectId, bytes] = dict(everything["consents"])
         keys = self._unwrap(everything["keys"])
-        for subject, enrolled_at, used_at, sealed in everything["subjects"]:
-            times = (enrolled_at, used_at)
+        for subject, seen_on, sealed in everything["subjects"]:
             if subject not in keys:
                 raise ValueError(f"{subject} has no key")
-            yield self._resident(subject, keys[subject], sealed, consents.get(subject), times)
+            yield self._resident(subject, keys[subject], sealed, consents.get(subject), seen_on)
 
     def listed(self) -> list[SubjectRow]:
         """Give what an administrator sees of everybody, by rising time of enrolment."""
@@ -213,7 +219,7 @@ class Residents:
                 each.label,
                 references.get(each.subject.id, 0),
                 each.enrolled_at,
-                each.used_at,
+                each.seen_on,
             )
             for each in sorted(
                 self._residents(self._everything()), key=lambda each: each.enrolled_at
@@ -270,7 +276,7 @@ class Residents:
         key: bytes,
         sealed: bytes,
         sealed_consent: bytes | None,
-        times: tuple[float, float | None],
+        seen_on: float | None,
     ) -> Resident:
         opened = self._opener(key)
         record = rows.read_record(opened(sealed, "subjects", subject))
@@ -283,15 +289,15 @@ class Residents:
                 raise ValueError(f"{subject} has the consent of somebody else")
             consent = told.consent
         known = rows.subject_of(subject, record, consent, suspended, leave_code(key))
-        return Resident(known, record.label, receipt, *times)
+        return Resident(known, record.label, receipt, record.enrolled_at, seen_on)
 
     # --- sealing ----------------------------------------------------------------------------------
 
     def _opener(self, key: bytes) -> Callable[..., bytes]:
         return self._vault.opener(derive(key, "rows"))
 
-    def _sealed_record(self, key: bytes, subject: Subject, label: str) -> bytes:
-        record = rows.record_bytes(subject, label)
+    def _sealed_record(self, key: bytes, subject: Subject, label: str, enrolled_at: float) -> bytes:
+        record = rows.record_bytes(subject, label, enrolled_at)
         return self._vault.seal(derive(key, "rows"), record, "subjects", subject.id)
 
     def _sealed_references(
@@ -323,6 +329,12 @@ class Residents:
         sealed = self._vault.seal(derive(key, "rows"), kept, "consents", subject)
         self._db.table("consents").upsert({"subject": subject, "sealed": sealed}, pk="subject")
 
+    def _new_key(self, subject: SubjectId) -> bytes:
+        key, epoch = token_bytes(KEY_BYTES), self.epoch()
+        wrapping = self._vault.wrapping_key(self._secret.secret(epoch))
+        self._db.table("keys").insert(self._wrapped_key(wrapping, subject, key, epoch))
+        return key
+
     def _wrapped_key(
         self, wrapping: bytes, subject: SubjectId, key: bytes, epoch: int
     ) -> dict[str, object]:
@@ -337,3 +349,7 @@ class Residents:
         if subject is None:
             return self._db.execute(query).fetchall()
         return self._db.execute(f"{query} WHERE {column} = ?", [subject]).fetchall()
+
+
+def _day(now: Now) -> float:
+    return now.wall // DAY * DAY

@@ -30,6 +30,8 @@ from agent.ports import SubjectRow
 
 Template: TypeAlias = tuple[SubjectId, bytes]
 """Whose it is, and what `template_bytes` wrote."""
+LONGEST = 3000
+"""Bytes of a record or a consent, at most: with the rest of its row it fits a page."""
 _T = TypeVar("_T")
 
 
@@ -45,6 +47,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     not_after: float | None
     # Spans, not text of the kind operators type: that cannot say "from Monday to Friday".
     schedule: tuple[Span, ...]
+    enrolled_at: float
 
 
 class KeptConsent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -67,8 +70,11 @@ def _read_templates(kept: Sequence[bytes]) -> Float32:
     return vectors.reshape(len(kept), -1 if sizes else 0)
 
 
-def record_bytes(subject: Subject, label: str) -> bytes:
-    """Write what is kept of a subject. Raises ValueError for a validity that is no validity."""
+def record_bytes(subject: Subject, label: str, enrolled_at: float) -> bytes:
+    """Write what is kept of a subject.
+
+    Raises ValueError for a validity that is no validity, and for more text than fits.
+    """
     validity = subject.validity
     _require_sound(validity)
     record = Record(
@@ -80,8 +86,9 @@ def record_bytes(subject: Subject, label: str) -> bytes:
         validity.not_before,
         validity.not_after,
         validity.schedule,
+        enrolled_at,
     )
-    return msgspec.msgpack.encode(record)
+    return _fitting(msgspec.msgpack.encode(record), "label, household and hours")
 
 
 def read_record(kept: bytes) -> Record:
@@ -92,8 +99,8 @@ def read_record(kept: bytes) -> Record:
 
 
 def consent_bytes(receipt: str, suspended: Suspension | None) -> bytes:
-    """Write a receipt and what became of it."""
-    return msgspec.msgpack.encode(KeptConsent(receipt, suspended))
+    """Write a receipt and what became of it. Raises ValueError for more text than fits."""
+    return _fitting(msgspec.msgpack.encode(KeptConsent(receipt, suspended)), "the consent")
 
 
 def read_consent(kept: bytes) -> KeptConsent:
@@ -123,7 +130,7 @@ def subject_of(
 
 
 def listed(
-    subject: Subject, label: str, references: int, enrolled_at: float, used_at: float | None
+    subject: Subject, label: str, references: int, enrolled_at: float, seen_on: float | None
 ) -> SubjectRow:
     """Give what an administrator sees of a subject."""
     consent = subject.consent
@@ -139,7 +146,7 @@ def listed(
         schedule=format_schedule(subject.validity.schedule),
         references=references,
         enrolled_at=enrolled_at,
-        used_at=used_at,
+        seen_on=seen_on,
         authorised_by=consent.authorised_by if consent else "",
         notice=consent.notice.version if consent else "",
         consent_expires=consent.expires if consent else None,
@@ -221,6 +228,13 @@ def _require_sound(validity: Validity) -> None:
         raise ValueError("a bound of the validity is not finite")
     if not all(0 <= span.start < span.end <= MINUTES_PER_WEEK for span in validity.schedule):
         raise ValueError("a span of the schedule is no span of a week")
+
+
+def _fitting(content: bytes, what: str) -> bytes:
+    # A row that went on in other pages would not lie in one piece in a copy that is scrubbed of it.
+    if not len(content) <= LONGEST:
+        raise ValueError(f"{what}: {len(content)} bytes of text, and at most {LONGEST} fit")
+    return content
 
 
 def _decode(kept: bytes, shape: type[_T]) -> _T:

@@ -16,11 +16,13 @@ from agent.adapters.database import (
 from agent.adapters.documents import verify
 from agent.adapters.epoch import EpochSecret
 from agent.adapters.log import EventLog, Head, named
-from agent.adapters.residents import MODULUS, STATE_BYTES, Residents
+from agent.adapters.residents import DAY, MODULUS, STATE_BYTES, Residents
 from agent.adapters.vault import Vault
 from agent.core.events import (
     Change,
     Enrol,
+    EnrolmentFailed,
+    EnrolmentStarted,
     Erase,
     Erased,
     ErasureCause,
@@ -152,9 +154,10 @@ class SqliteStore:
 
     def unused_since(self, before: float) -> Sequence[SubjectId]:
         """See ports.Store."""
-        query = "SELECT id FROM subjects WHERE MAX(COALESCE(used_at, 0), enrolled_at) < ?"
+        query = "SELECT id FROM subjects WHERE seen_on < ?"
         with translated(self._path):
-            return [SubjectId(subject) for (subject,) in self._rows(query, before)]
+            found = self._rows(query, before // DAY * DAY)
+            return [SubjectId(subject) for (subject,) in found]
 
     def subjects(self) -> Sequence[SubjectRow]:
         """See ports.Store. Ordered by when they were enrolled."""
@@ -228,7 +231,8 @@ class SqliteStore:
         """Append an event; difference: how much more the residents' rows add up to."""
         state = int.from_bytes(self._log.state() or b"") + difference
         vouched = (state % MODULUS).to_bytes(STATE_BYTES)
-        subjects = named(event)
+        # Who was not enrolled has no key that an erasure would destroy.
+        subjects = [] if isinstance(event, EnrolmentFailed) else named(event)
         found = [(subject, self._residents.key(subject)) for subject in subjects]
         keys = {subject: key for subject, key in found if key is not None}
         return self._log.append(self._boot_id, now, event, keys, vouched)
@@ -236,6 +240,9 @@ class SqliteStore:
     def _change(self, event: Event, now: Now, change: Change | None) -> int:
         """Make a change; give how much more the residents' rows add up to."""
         subject = _changed(event, change)
+        if isinstance(event, EnrolmentStarted):
+            # So that an erasure takes this event, too.
+            self._residents.reserve(event.subject)
         if subject is None:
             self._apply(event, change, now)
             return 0
@@ -243,6 +250,9 @@ class SqliteStore:
         all_keys = isinstance(change, Erase)
         before = self._residents.total(subject, all_keys=all_keys)
         if isinstance(event, Granted):
+            if self._data_version() != self._loaded_version:
+                # What somebody else wrote since the store was read has not been vouched for yet.
+                self._residents.verify(self._log.state())
             self._residents.require_admissible(subject)
             self._residents.note_use(subject, now)
         self._apply(event, change, now)

@@ -255,6 +255,7 @@ def test_everything_about_a_subject_comes_back(path: Path) -> None:
     assert (row.id, row.label, row.household) == ("s-1", LABEL, "12")
     assert (row.administrator, row.revoked, row.references) == (False, False, 3)
     assert (row.not_before, row.not_after) == (1.5, 2e9)
+    assert row.seen_on == NOW.wall // 86_400 * 86_400
     assert (row.enrolled_at, row.authorised_by) == (NOW.wall, CONSENT.authorised_by)
     assert row.notice == "2026-11"
     assert "sun 00:00" in row.schedule
@@ -293,7 +294,7 @@ TAMPERING = {
     "empty": "UPDATE \"references\" SET sealed = x'' WHERE subject = 's-1'",
     "cut off": "UPDATE consents SET sealed = substr(sealed, 2) WHERE subject = 's-1'",
     "altered": "UPDATE subjects SET sealed = zeroblob(90) WHERE id = 's-1'",
-    "later": "UPDATE subjects SET used_at = 4e9 WHERE id = 's-1'",
+    "later": "UPDATE subjects SET seen_on = 4e9 WHERE id = 's-1'",
 }
 
 
@@ -523,11 +524,11 @@ def test_who_was_not_admitted_for_long_is_known_to_the_day(store: SqliteStore) -
     # A clock that is not set says nothing.
     store.append(granted("s-3"), replace(NOW, wall=NOW.wall + 10 * day, trusted=False))
     assert store.unused_since(NOW.wall + 5 * day) == ["s-1", "s-3"]
-    used = [row.used_at for row in store.subjects()]
-    store.append(granted("s-2"), replace(NOW, wall=NOW.wall + 10.5 * day))
-    assert [row.used_at for row in store.subjects()] == used
+    days = [row.seen_on for row in store.subjects()]
+    store.append(granted("s-2"), replace(NOW, wall=NOW.wall + 10.1 * day))
+    assert [row.seen_on for row in store.subjects()] == days
     store.append(granted("s-2"), replace(NOW, wall=NOW.wall + 11.5 * day))
-    assert store.subjects()[1].used_at == NOW.wall + 11.5 * day
+    assert store.subjects()[1].seen_on == (NOW.wall + 11.5 * day) // day * day
     store.verify()
 
 
@@ -886,7 +887,7 @@ def test_other_tools_read_the_database_and_learn_nothing(path: Path, store: Sqli
     tool = Database(path)
     assert {"subjects", "references", "consents", "events"} <= set(tool.table_names())
     [row] = tool["subjects"].rows
-    assert (row["id"], row["enrolled_at"]) == ("s-1", NOW.wall)
+    assert (row["id"], row["seen_on"]) == ("s-1", NOW.wall // 86_400 * 86_400)
     assert LABEL.encode() not in row["sealed"]
     tool.close()
 

@@ -615,7 +615,7 @@ def test_a_resident_leaves_by_the_code_and_is_a_stranger_from_then_on() -> None:
 def test_a_wrong_leave_code_leaves_no_trace() -> None:
     door = site_of_leaver()
 
-    assert door.give(EraseCommanded(ADA.id, LEAVE.lower())) == []
+    assert door.give(EraseCommanded(ADA.id, LEAVE.upper())) == []
     assert door.give(EraseCommanded(BEN.id, "")) == []
     assert door.give(EraseCommanded(NEWCOMER, LEAVE)) == []
     assert opened(door.stand(*[ADA] * 3)) == [ADA.id]

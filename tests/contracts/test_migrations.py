@@ -1,0 +1,312 @@
+"""Databases of every earlier schema are brought to this one, or stay as they were."""
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlite_utils import Database
+
+from agent.adapters import database
+from agent.adapters.epoch import EpochSecret
+from agent.adapters.log import named
+from agent.adapters.migrations import MIGRATIONS
+from agent.adapters.vault import Vault
+from agent.core.events import Erased, Event, Granted, Revoked
+from agent.core.matching import mean_template
+from agent.core.types import Span, SubjectId, Validity
+from agent.errors import StoreError
+from agent.wire import decode_body
+from tests.residents import KEY, NOW, erase, granted, new_store, opened
+
+FIXTURES = Path(__file__).parent / "fixtures"
+PLAIN = (FIXTURES / "schema-1.sql").read_text(encoding="utf-8")
+MODELS = ("embedder-one/litert", "embedder-two/litert")
+WEEK = (Span(0, 3 * 24 * 60), Span(6 * 24 * 60, 7 * 24 * 60))
+
+
+def write(path: Path, dump: str = PLAIN) -> Path:
+    path.parent.mkdir(mode=0o700)
+    with closing(sqlite3.connect(path)) as connection:
+        # As the old version left it.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(dump)
+    return path
+
+
+def sql(path: Path, statement: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def dumped(path: Path) -> str:
+    """Give all that a database holds, as text."""
+    with closing(sqlite3.connect(path)) as connection:
+        numbers = [
+            f"{name}={database.pragma(connection, name)}"
+            for name in ("application_id", "user_version")
+        ]
+        return "\n".join([*numbers, *connection.iterdump()])
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    """A database of schema 1."""
+    return write(tmp_path / "state" / "doorward.db")
+
+
+@pytest.fixture
+def old_events(plain: Path) -> list[tuple[int, str, tuple[object, ...], Event]]:
+    query = "SELECT * FROM events ORDER BY seq"
+    return [
+        (seq, boot_id, tuple(times), decode_body(kind, body))
+        for seq, boot_id, *times, kind, body in sql(plain, query)
+    ]
+
+
+# --- what the plain schema was --------------------------------------------------------------------
+
+
+def test_the_first_migration_makes_exactly_the_schema_that_was_released(
+    plain: Path, tmp_path: Path
+) -> None:
+    query = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        made = Database(connection, execute_plugins=False)
+        MIGRATIONS[0](made, Vault(KEY), EpochSecret(tmp_path))
+        assert connection.execute(query).fetchall() == sql(plain, query)
+        assert connection.execute("SELECT key FROM meta").fetchall() == [("checks",), ("cursor",)]
+        marked = (database.pragma(connection, "application_id"),)
+        assert [marked] == sql(plain, "PRAGMA application_id")
+
+
+def test_there_is_a_fixture_of_every_earlier_schema() -> None:
+    numbers = sorted(int(file.stem.rpartition("-")[2]) for file in FIXTURES.glob("schema-*.sql"))
+    assert numbers == list(range(1, len(MIGRATIONS)))
+
+
+# --- what comes over ------------------------------------------------------------------------------
+
+
+def test_residents_come_over_with_all_that_holds_for_them(plain: Path) -> None:
+    old = sql(plain, "SELECT id, label, household, enrolled_at FROM subjects ORDER BY enrolled_at")
+    with opened(plain) as store:
+        subjects = store.load(MODELS[0]).subjects
+        listed = store.subjects()
+    assert [(row.id, row.label, row.household, row.enrolled_at) for row in listed] == old
+    assert [row.references for row in listed] == [4, 2, 2]
+    assert [row.administrator for row in listed] == [True, False, False]
+    assert [row.revoked for row in listed] == [False, False, True]
+    assert not any(row.minor or row.seen_on for row in listed)
+    bounded = subjects[SubjectId("s-ada")].validity
+    assert bounded == Validity(1_790_000_000.5, 1_900_000_000.0, WEEK)
+    assert subjects[SubjectId("s-byron")].validity == Validity()
+    assert subjects[SubjectId("s-charles")].revoked
+    assert {subject.household for subject in subjects.values()} == {"flat-12", None}
+
+
+def test_references_come_over_bit_for_bit_each_with_its_model(plain: Path) -> None:
+    old = sql(plain, 'SELECT subject, model, vector FROM "references" ORDER BY id')
+    with opened(plain) as store:
+        galleries = [store.load(model).gallery for model in MODELS]
+    for model, gallery in zip(MODELS, galleries, strict=True):
+        kept: dict[str, list[bytes]] = {}
+        for subject, by, vector in old:
+            if by == model:
+                kept.setdefault(subject, []).append(vector)
+        assert list(gallery.subjects) == sorted(kept)
+        for subject, row in zip(gallery.subjects, gallery.matrix, strict=True):
+            vectors = np.array([np.frombuffer(each, "<f4") for each in kept[subject]])
+            assert row.tobytes() == mean_template(vectors).tobytes()
+    assert [len(gallery.subjects) for gallery in galleries] == [3, 1]
+
+
+def test_each_event_comes_over_with_its_number_times_and_fields(
+    plain: Path, old_events: list[tuple[int, str, tuple[object, ...], Event]]
+) -> None:
+    with opened(plain) as store:
+        events = store.events(limit=1000)
+        assert store.verify() == events[-1]
+        assert store.cursor() == 7
+    came = [
+        (
+            each.seq,
+            each.boot_id,
+            (each.now.monotonic, each.now.wall, each.now.week_minute, each.now.trusted),
+            each.event,
+        )
+        for each in events
+    ]
+    assert came == old_events
+    assert {Granted, Revoked, Erased} <= {type(each.event) for each in events}
+    assert len(came) == 19
+
+
+def test_an_old_consent_becomes_a_receipt_without_the_digest_of_a_notice(plain: Path) -> None:
+    old = sql(plain, "SELECT * FROM consents")
+    with opened(plain) as store:
+        for subject, authorised_by, notice, at in old:
+            resident = store.resident(SubjectId(subject))
+            consent = resident.subject.consent
+            assert consent is not None
+            assert (consent.authorised_by, consent.at) == (authorised_by, at)
+            assert (consent.notice.version, consent.notice.sha256) == (notice, "")
+            assert (consent.expires, consent.guardian) == (None, None)
+            assert resident.receipt is not None
+            assert Vault(KEY).signer.verifier.open(resident.receipt)
+
+
+def test_nothing_of_the_plain_rows_is_left_in_any_file(plain: Path) -> None:
+    wanted: set[bytes] = {b"no_match", b"camera: gone"}
+    for query in (
+        'SELECT vector, model FROM "references"',
+        "SELECT label, household, schedule FROM subjects",
+        "SELECT authorised_by, notice FROM consents",
+        "SELECT code, authorised_by, terms FROM codes",
+        "SELECT body FROM events",
+    ):
+        for row in sql(plain, query):
+            cells = [cell.encode() if isinstance(cell, str) else cell for cell in row]
+            # {} and [] say nothing.
+            wanted |= {cell for cell in cells if cell is not None and len(cell) > 2}
+    assert all(any(each in held for held in _files(plain)) for each in wanted)
+    with opened(plain):
+        assert not [each for each in wanted for held in _files(plain) if each in held]
+    assert not [each for each in wanted for held in _files(plain) if each in held]
+
+
+def test_a_database_that_came_over_does_all_that_a_new_one_does(plain: Path) -> None:
+    with opened(plain) as store:
+        renewed = store.append(granted("s-byron"), NOW)
+        assert renewed.seq == 20
+        erase(store, "s-ada")
+        after = store.events(limit=1000)
+        # What says that she was erased, and the certificate of it.
+        assert [each.seq for each in after if "s-ada" in named(each.event)] == [21, 22]
+        store.verify()
+    with opened(plain) as store:
+        assert store.load(MODELS[0]).gallery.subjects == ("s-byron", "s-charles")
+
+
+@pytest.mark.parametrize(
+    ("change", "compared"),
+    [
+        ("DELETE FROM consents WHERE subject = 's-byron'", ("s-ada", "s-charles")),
+        (
+            "UPDATE \"references\" SET vector = zeroblob(64) WHERE subject = 's-byron'",
+            ("s-ada", "s-charles"),
+        ),
+        (
+            "UPDATE \"references\" SET vector = x'00' WHERE id = 5",
+            ("s-ada", "s-byron", "s-charles"),
+        ),
+        ('DELETE FROM subjects; DELETE FROM consents; DELETE FROM "references"', ()),
+    ],
+    ids=["no consent", "no unit vector", "cut off", "nobody"],
+)
+def test_what_could_not_be_compared_before_is_not_compared_afterwards(
+    plain: Path, change: str, compared: tuple[str, ...]
+) -> None:
+    with closing(sqlite3.connect(plain)) as connection:
+        connection.executescript(change)
+    with opened(plain) as store:
+        assert store.load(MODELS[0]).gallery.subjects == compared
+        store.verify()
+
+
+# --- what goes wrong ------------------------------------------------------------------------------
+
+
+class _PowerCutError(Exception):
+    """The end of a migration, in the middle of it."""
+
+
+def test_a_migration_that_fails_at_any_statement_leaves_all_as_it_was(
+    plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = dumped(plain)
+    execute = Database.execute
+    steps = 0
+    stop_at = 0
+
+    def counted(self: Database, statement: str, parameters: Any = None) -> sqlite3.Cursor:  # noqa: ANN401
+        nonlocal steps
+        steps += 1
+        if steps == stop_at:
+            raise _PowerCutError
+        return execute(self, statement, parameters)
+
+    monkeypatch.setattr(Database, "execute", counted)
+    done = False
+    while not done:
+        stop_at, steps = stop_at + 1, 0
+        try:
+            new_store(plain).close()
+            done = True
+        except _PowerCutError:
+            if sql(plain, "PRAGMA user_version") == [(len(MIGRATIONS),)]:
+                # It was committed: only what comes after it was cut.
+                break
+            assert dumped(plain) == before, f"statement {stop_at}"
+    assert stop_at > 100
+    monkeypatch.undo()
+    with opened(plain) as store:
+        assert len(store.load(MODELS[0]).gallery.subjects) == 3
+        assert len(store.events(limit=1000)) == 19
+        store.verify()
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from sqlite_utils import Database
+from tests.residents import new_store
+execute, left = Database.execute, int(sys.argv[2])
+def counted(self, statement, parameters=None):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), 9)
+    return execute(self, statement, parameters)
+Database.execute = counted
+new_store(Path(sys.argv[1])).close()
+"""
+
+
+@pytest.mark.parametrize("step", [20, 60, 100])
+def test_a_migration_that_is_killed_leaves_all_as_it_was(plain: Path, step: int) -> None:
+    before = dumped(plain)
+    arguments = [sys.executable, "-c", KILLED, str(plain), str(step)]
+    ended = subprocess.run(arguments, check=False, cwd=Path(__file__).parents[2])
+    assert ended.returncode == -9
+    assert dumped(plain) == before
+    with opened(plain) as store:
+        assert len(store.subjects()) == 3
+        store.verify()
+
+
+def test_a_database_of_a_newer_schema_is_left_alone(plain: Path) -> None:
+    with closing(sqlite3.connect(plain)) as connection:
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    before = plain.read_bytes()
+    with pytest.raises(StoreError, match=r"newer Doorward \(schema 3, this one knows 2\)"):
+        new_store(plain)
+    assert plain.read_bytes() == before
+
+
+def test_a_plain_row_that_no_version_wrote_stops_the_migration(plain: Path) -> None:
+    with closing(sqlite3.connect(plain)) as connection, connection:
+        connection.execute("UPDATE subjects SET schedule = '{' WHERE id = 's-ada'")
+    before = dumped(plain)
+    with pytest.raises(StoreError, match="holds what Doorward never wrote") as caught:
+        new_store(plain)
+    assert "\n" not in str(caught.value)
+    assert dumped(plain) == before
+
+
+def _files(path: Path) -> list[bytes]:
+    return [each.read_bytes() for each in path.parent.rglob("*") if each.is_file()]
