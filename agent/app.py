@@ -5,14 +5,14 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from agent import __version__
 from agent.adapters import backup
 from agent.adapters.camera import open_camera
 from agent.adapters.clock import SystemClock
-from agent.adapters.database import translated
+from agent.adapters.database import hold, is_sealed, translated
 from agent.adapters.devicekey import KeyFile, find_key
 from agent.adapters.documents import Verified, verify
 from agent.adapters.epoch import EpochSecret
@@ -103,7 +103,8 @@ def device_key(config: Config) -> DeviceKey:
     """
     directory = state_directory(config)
     source = find_key(directory)
-    if isinstance(source, KeyFile) and not EpochSecret(directory).path.exists():
+    fresh = not EpochSecret(directory).path.exists() and not is_sealed(database(config))
+    if isinstance(source, KeyFile) and fresh:
         source.make()
     return source.read()
 
@@ -129,8 +130,11 @@ def checked_store(config: Config, clock: Clock) -> Store:
             store.close()
             raise
     except DamagedStoreError as error:
-        with translated(path):
-            aside = backup.set_aside(path)
+        try:
+            with closing(hold(path, alone=True)), translated(path):
+                aside = backup.set_aside(path)
+        except StoreError as held:
+            raise StoreError(f"{error} ({held})") from error
         raise StoreError(f"{error}; it is kept as {aside}") from error
     return store
 
@@ -154,9 +158,15 @@ def make_backup(config: Config) -> Path:
 def check_document(config: Config, note: str, key: str | None) -> Verified:
     """Check a signed note with a verifier key, or without one, with this device's own.
 
-    Raises StoreError, and ValueError for a note or key that does not hold.
+    Raises StoreError, and ValueError for a note that does not hold.
     """
-    return verify(note, parse_verifier(key) if key else _own_verifier(config))
+    if key is None:
+        return verify(note, _own_verifier(config))
+    try:
+        verifier = parse_verifier(key)
+    except ValueError as error:
+        raise StoreError(f"--key: {error}: `doorward status` shows it") from None
+    return verify(note, verifier)
 
 
 def _own_verifier(config: Config) -> Verifier:

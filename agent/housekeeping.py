@@ -5,8 +5,8 @@ from agent.core.events import Erase, Erased, ErasureCause
 from agent.core.types import Now
 from agent.ports import Store
 
-EVERY = 3600.0
-"""Seconds between two looks at what is too old."""
+EVERY = 86_400.0
+"""Seconds between two looks at what is too old: what goes leaves an event, which will go too."""
 CURSOR_EVERY = 60.0
 """Seconds between two times that the cursor is written where no event takes it along."""
 DAY = 86_400.0

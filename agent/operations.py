@@ -3,14 +3,13 @@
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
 from agent import app
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import LocalReporter, as_object
-from agent.adapters.log import named
 from agent.config import Config, Mqtt
 from agent.core.consent import Roll
 from agent.core.enrolment import give_consent
@@ -24,6 +23,7 @@ from agent.core.events import (
     EnrolmentStarted,
     Erase,
     Erased,
+    Event,
     IssueCode,
     RenewConsent,
     Revoke,
@@ -45,7 +45,7 @@ EXPORT_BATCH = 1000
 class IssuedCode:
     """A one-time code, and the event that says it was given out."""
 
-    code: str
+    code: str = field(repr=False)
     recorded: Recorded
 
 
@@ -124,10 +124,15 @@ def erase(store: Store, clock: Clock, subject: SubjectId) -> str:
 
     Raises StoreError where there is no such subject, or it is not all gone.
     """
-    certificate = store.certificate(subject)
-    if certificate is None:
+    certificate = None
+    try:
         store.append(Erased(subject), clock.now(), Erase(subject))
+    except StoreError:
+        # It may have been done before, or by somebody else just now.
         certificate = store.certificate(subject)
+        if certificate is None:
+            raise
+    certificate = certificate or store.certificate(subject)
     if certificate is None:
         raise StoreError(f"the erasure of {subject} is not complete yet: try again")
     return certificate
@@ -170,7 +175,7 @@ class Export:
     subject: SubjectRow
     references: int
     receipt: str | None
-    leave_code: str
+    leave_code: str = field(repr=False)
     verifier: str
     events: list[dict[str, object]]
 
@@ -183,7 +188,7 @@ def export(store: Store, subject: SubjectId) -> Export:
     seen = 0
     while batch := store.events(after=seen, limit=EXPORT_BATCH):
         seen = batch[-1].seq
-        events += [as_object(each) for each in batch if subject in named(each.event)]
+        events += [as_object(each) for each in batch if _is_about(each.event, subject)]
     return Export(
         row,
         row.references,
@@ -192,6 +197,11 @@ def export(store: Store, subject: SubjectId) -> Export:
         store.verifier,
         events,
     )
+
+
+def _is_about(event: Event, subject: SubjectId) -> bool:
+    # Not whom it mentions beside: that is another's event.
+    return getattr(event, "subject", None) == subject
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from tabulate import tabulate
 from agent import app, operations
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import as_json, as_object, in_words, local_time
+from agent.adapters.log import Head
 from agent.command import command, main, operator, table, with_json
 from agent.config import Config
 from agent.core.types import SubjectId
@@ -22,7 +23,7 @@ def erase(config: Path | None, *, subject: str, json: bool) -> None:
     """Forget a resident, and print the signed certificate of it."""
     with app.opened_store(app.load_config(config)) as store:
         certificate = operations.erase(store, SystemClock(), SubjectId(subject))
-    click.echo(f"erased {subject}; backups made before now open no more", err=True)
+    click.echo(f"{subject} is erased; backups made before that open no more", err=True)
     shown = as_json({"subject": subject, "certificate": certificate})
     click.echo(shown if json else certificate, nl=json)
 
@@ -51,7 +52,15 @@ def consent_show(config: Path | None, *, subject: str, json: bool) -> None:
     with app.opened_store(settings) as store:
         known = store.resident(SubjectId(subject)).subject
     if json:
-        click.echo(as_json({"consent": known.consent, "suspended": known.suspended}))
+        click.echo(
+            as_json(
+                {
+                    "consent": known.consent,
+                    "suspended": known.suspended,
+                    "leave_code": known.leave_code,
+                }
+            )
+        )
         return
     given = known.consent
     if given is None:
@@ -118,9 +127,7 @@ def verify(config: Path | None, *, file: Path, key: str | None, json: bool) -> N
     """Check a certificate, a consent receipt or a head of the log; no database is needed."""
     settings = app.load_config(config) if key is None else Config()
     try:
-        checked = app.check_document(settings, file.read_text(encoding="utf-8"), key)
-    except OSError as error:
-        raise StoreError(f"{file}: {error.strerror}: name a readable file") from None
+        checked = app.check_document(settings, _text(file), key)
     except ValueError as error:
         raise StoreError(f"{file}: {error}") from None
     if json:
@@ -177,12 +184,29 @@ def events(ctx: click.Context, *, limit: int, json: bool) -> None:
 @click.pass_obj
 def events_verify(config: Path | None, *, heads: tuple[Path, ...], json: bool) -> None:
     """Check that no event was altered, taken out, put in or moved. Exits with 2 if one was."""
-    try:
-        notes = [head.read_text(encoding="utf-8") for head in heads]
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"--head: {error}: name a file with a signed head") from None
-    with app.opened_store(app.load_config(config)) as store:
-        newest = store.verify(notes)
+    settings = app.load_config(config)
+    with app.opened_store(settings) as store:
+        newest = store.verify([_readable_head(settings, head) for head in heads])
     last, head = (newest.seq, newest.head) if newest else (0, "")
     shown = f"All {last} events are as they were committed.\n{head}".rstrip()
     click.echo(as_json({"events": last, "head": head}) if json else shown)
+
+
+def _readable_head(settings: Config, file: Path) -> str:
+    note = _text(file)
+    try:
+        checked = app.check_document(settings, note, None)
+    except ValueError as error:
+        raise StoreError(f"{file}: {error}") from None
+    if not isinstance(checked.content, Head):
+        raise StoreError(f"{file}: is no head of the log: name one that the door published")
+    return note
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise StoreError(f"{file}: is no text: name a signed document") from None
+    except OSError as error:
+        raise StoreError(f"{file}: {error.strerror}: name a readable file") from None

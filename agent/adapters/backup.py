@@ -9,13 +9,20 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from agent.adapters.database import SEALED, connect, examine, pragma, translated
+from agent.adapters.database import (
+    connect,
+    examine,
+    hold,
+    pragma,
+    set_aside_files,
+    translated,
+)
 from agent.adapters.epoch import EpochSecret
-from agent.adapters.erasure import BACKUPS, copies
+from agent.adapters.erasure import BACKUPS
 from agent.adapters.files import make_folder, open_for_owner, sync
 from agent.adapters.log import EventLog
 from agent.adapters.residents import Residents
-from agent.adapters.vault import Vault
+from agent.adapters.vault import SCHEMA, Vault
 from agent.errors import StoreError
 
 _JOURNALS = ("-wal", "-shm")
@@ -53,25 +60,20 @@ def restore(database: Path, backup: Path, vault: Vault, *, older: bool) -> int:
     older: also where the device has gone on since. Nobody else may have the database open. Raises
     StoreError, and changes nothing, where the backup is not this device's, was altered or is older.
     """
-    with translated(backup):
+    with closing(hold(database, alone=True)), translated(backup):
         if not backup.is_file():
-            raise StoreError(f"{backup}: there is no such file: name a backup")
-        with _opened(backup) as connection:
-            seq = _checked(connection, backup, vault, EpochSecret(database.parent))
-        newest = max(map(_last_seq, [database, *copies(database)]), default=0)
-        if seq < newest and not older:
-            raise StoreError(
-                f"{backup}: ends with event {seq}, and this device went on to {newest}: it would "
-                "undo who was revoked or withdrew since; --older restores it all the same"
-            )
+            raise StoreError(f"{backup}: is no file: name a backup")
         unfinished = database.with_name(f"{database.name}.unfinished")
         try:
             unfinished.unlink(missing_ok=True)
             os.close(open_for_owner(unfinished))
+            # The copy is what is checked, for the backup may change meanwhile.
             shutil.copyfile(backup, unfinished)
+            with _opened(unfinished) as connection:
+                seq = _checked(connection, backup, vault, EpochSecret(database.parent))
+            _require_newest(database, backup, seq, older=older)
             sync(unfinished)
-            if database.exists():
-                set_aside(database)
+            set_aside(database)
             unfinished.replace(database)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -80,22 +82,39 @@ def restore(database: Path, backup: Path, vault: Vault, *, older: bool) -> int:
 
 
 def set_aside(database: Path) -> Path:
-    """Give a database, with its journal, a name under which nobody uses it. Raises OSError."""
-    number = 1
-    while (aside := database.with_name(f"{database.name}.aside-{number}")).exists():
-        number += 1
-    for journal in _JOURNALS:
+    """Give a database, with its journal, a name under which nobody uses it.
+
+    Whoever calls it holds the database alone. Raises OSError.
+    """
+    last = set_aside_files(database)
+    number = int(last[-1].name.rpartition("-")[2]) + 1 if last else 1
+    aside = database.with_name(f"{database.name}.aside-{number}")
+    # The journal goes even where its database is gone: it would be taken for the next one's.
+    for end in ("", *_JOURNALS):
         with suppress(FileNotFoundError):
-            database.with_name(database.name + journal).replace(f"{aside}{journal}")
-    database.replace(aside)
+            database.with_name(database.name + end).replace(f"{aside}{end}")
     sync(database.parent)
     return aside
+
+
+def _require_newest(database: Path, backup: Path, seq: int, *, older: bool) -> None:
+    last = database if database.exists() else next(reversed(set_aside_files(database)), None)
+    newest = 0 if last is None else _last_seq(last)
+    if older or (newest is not None and newest <= seq):
+        return
+    gone_on = f"went on to {newest}"
+    if newest is None:
+        gone_on = f"may have gone on ({last} is damaged)"
+    raise StoreError(
+        f"{backup}: ends with event {seq}, and this device {gone_on}: it would undo who was "
+        "revoked or withdrew since; --older restores it all the same"
+    )
 
 
 def _checked(
     connection: sqlite3.Connection, backup: Path, vault: Vault, secret: EpochSecret
 ) -> int:
-    if pragma(connection, "user_version") in range(SEALED):
+    if pragma(connection, "user_version") in range(SCHEMA):
         raise StoreError(f"{backup}: is no backup, or one from before databases were sealed")
     examine(connection, backup, vault, secret)
     database = Database(connection, execute_plugins=False)
@@ -113,8 +132,9 @@ def _opened(backup: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def _last_seq(database: Path) -> int:
-    """Give the last event's number of a file that may be damaged; 0 where it cannot be told."""
+def _last_seq(database: Path) -> int | None:
+    """Give the last event's number of a file that may be damaged; None where it cannot be told."""
     with suppress(sqlite3.Error), closing(connect(database, "ro")) as connection:
-        return int(connection.execute("SELECT MAX(seq) FROM events").fetchone()[0] or 0)
-    return 0
+        found = connection.execute("SELECT seq FROM anchor UNION SELECT MAX(seq) FROM events")
+        return max(int(seq or 0) for (seq,) in found)
+    return None

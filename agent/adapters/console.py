@@ -130,7 +130,7 @@ def in_words(event: Event) -> str:  # noqa: C901, PLR0912 - one arm an event
         case ConsentSuspended():
             return f"{event.subject} is not matched any more: {_SUSPENDED[event.reason]}"
         case ConsentRenewed():
-            return f"consent of {event.subject} renewed"
+            return f"consent of {event.subject} counts again"
         case Revoked():
             return f"revoked {event.subject}"
         case Erased():

@@ -1,23 +1,23 @@
 """Opens the database file: how it is written, its schema, and its errors in words."""
 
 import errno
+import fcntl
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from sqlite_utils import Database
 
 from agent.adapters.epoch import EpochSecret
 from agent.adapters.files import open_for_owner
 from agent.adapters.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_QUERY, schema
-from agent.adapters.vault import Vault
+from agent.adapters.vault import SCHEMA, Vault
 from agent.errors import DamagedStoreError, FullDiskError, StoreError
 
-SEALED = 2
-"""The first schema whose rows are sealed."""
 PATIENCE_MS = 3000
 """How long to wait for another process that holds the database."""
 RETRY_SECONDS = 0.05
@@ -32,15 +32,19 @@ _FULL = "the disk is full, and nothing was recorded: free some space"
 def open_database(path: Path, vault: Vault, secret: EpochSecret) -> Database:
     """Open the database at `path`, and make it where there never was one.
 
-    The folder is made too (mode 0700). A file that is damaged, foreign, of a newer version or of
-    another device is left as it is. Raises StoreError.
+    A file that is damaged, foreign, of a newer version or of another device is left as it is.
+    Raises StoreError.
     """
     with translated(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if secret.path.exists() and not path.exists():
             raise _gone(path, secret)
-        # SQLite gives -wal and -shm the mode of the file beside them.
-        os.close(open_for_owner(path))
+        if not path.exists():
+            # SQLite gives -wal and -shm the mode of the file beside them. A file that is there is
+            # never opened but by SQLite: closing it would drop the locks of this whole process.
+            with suppress(FileExistsError):
+                os.close(open_for_owner(path, os.O_EXCL))
         if path.with_name(f"{path.name}-journal").exists():
             # A power cut came while this became a database with write-ahead logging, and only a
             # connection that writes can take that back.
@@ -54,6 +58,24 @@ def open_database(path: Path, vault: Vault, secret: EpochSecret) -> Database:
         except BaseException:
             connection.close()
             raise
+
+
+def hold(path: Path, *, alone: bool) -> IO[bytes]:
+    """Keep others from putting another file in the place of the database, until closed.
+
+    alone: keep them from having it open, too. Its folder is made (mode 0700). Raises StoreError.
+    """
+    with translated(path):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.fdopen(open_for_owner(path.with_name("store.lock")), "r+b")
+        try:
+            fcntl.flock(lock, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            doing = "has it open" if alone else "puts another in its place"
+            message = f"{path}: another doorward command {doing}: wait for it, and try again"
+            raise StoreError(message) from None
+        return lock
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -94,11 +116,11 @@ def examine(connection: sqlite3.Connection, path: Path, vault: Vault, secret: Ep
     if version == len(MIGRATIONS):
         made = frozenset(connection.execute(SCHEMA_QUERY).fetchall())
         if made != schema():
-            named = ", ".join(sorted({name for name, _ in made ^ schema()}))
+            named = ", ".join(sorted({str(name) for name, _ in made ^ schema()}))
             raise DamagedStoreError(
                 f"{path}: is not made as Doorward makes it ({named}); {_RESTORE}"
             )
-    if version >= SEALED:
+    if version >= SCHEMA:
         _require_key(connection, path, vault, secret)
 
 
@@ -122,9 +144,29 @@ def _require_key(
         ) from None
 
 
+def is_sealed(path: Path) -> bool:
+    """Say whether a file is a database that needs a device key, as far as that can be told."""
+    if not path.exists():
+        return False
+    try:
+        with closing(connect(path, "ro")) as connection:
+            return not pragma(connection, "user_version") < SCHEMA
+    except sqlite3.Error:
+        return True
+
+
+def set_aside_files(path: Path) -> list[Path]:
+    """Give the databases that were set aside, the last one last."""
+    found = path.parent.glob(f"{path.name}.aside-*")
+    numbered = [each for each in found if each.suffix.rpartition("-")[2].isdecimal()]
+    return sorted(numbered, key=lambda each: int(each.suffix.rpartition("-")[2]))
+
+
 def _gone(path: Path, secret: EpochSecret) -> StoreError:
+    aside = set_aside_files(path)
+    kept = f" (what was there is {aside[-1]})" if aside else ""
     return StoreError(
-        f"{path}: is not there any more: put back a backup with `doorward restore FILE`, "
+        f"{path}: is not there any more{kept}: put back a backup with `doorward restore FILE`, "
         f"or delete {secret.path} to begin anew with nobody enrolled"
     )
 

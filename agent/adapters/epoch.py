@@ -31,7 +31,9 @@ class EpochSecret:
     def secret(self, epoch: int) -> bytes:
         """Give the secret of the database's epoch, 32 bytes. Raises StoreError without one."""
         if self._known is None or self._known[0] != epoch:
-            found = [kept for kept in map(_read, (self.path, self._next)) if kept is not None]
+            # The first once more, since another process may just have put the second in its place.
+            places = (self.path, self._next, self.path)
+            found = [kept for kept in map(_read, places) if kept is not None]
             self._known = next((kept for kept in found if kept[0] == epoch), None)
         if self._known is None:
             raise StoreError(

@@ -1,10 +1,13 @@
 """What an erasure does outside the database: room on a full disk, older copies, the certificate."""
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+from agent.adapters.database import connect
 from agent.adapters.devicekey import erasure_limit
 from agent.adapters.documents import Certificate, text_of
 from agent.adapters.files import open_for_owner
@@ -15,6 +18,26 @@ BALLAST_BYTES = 4 * 1024 * 1024
 """Room kept for an erasure: it rewraps the keys of 10,000 residents."""
 BACKUPS = "backups"
 """Name of the folder of backups, beside the database."""
+
+
+_SEALED = (
+    ("keys", "subject", "wrapped"),
+    ("subjects", "id", "sealed"),
+    ("consents", "subject", "sealed"),
+    ("references", "subject", "sealed"),
+)
+"""Table, the column that names the subject, and the one to overwrite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """An erasure that is recorded. epoch: the key epoch that began with it."""
+
+    subject: SubjectId
+    cause: str
+    erased_at: float
+    time_trusted: bool
+    epoch: int
 
 
 class Ballast:
@@ -53,54 +76,59 @@ def copies(database: Path) -> Iterator[Path]:
 
     What an interrupted backup or restore left is among them.
     """
-    yield from sorted((database.parent / BACKUPS).glob("*"))
-    yield from sorted(database.parent.glob(f"{database.name}.*"))
+    backups = (database.parent / BACKUPS).glob("*")
+    for copy in sorted([*backups, *database.parent.glob(f"{database.name}.*")]):
+        if copy.is_file() and not copy.name.endswith(("-wal", "-shm", "-journal")):
+            yield copy
 
 
-def scrub(files: Iterable[Path], traces: Iterable[bytes]) -> None:
-    """Overwrite these bytes wherever they are in these files. Raises OSError."""
-    for path in files:
-        content = path.read_bytes()
-        found = [
-            (place, len(trace)) for trace in traces for place in _places(content, trace) if trace
-        ]
-        if not found:
-            continue
-        with path.open("r+b", buffering=0) as file:
-            for place, length in found:
-                file.seek(place)
-                file.write(bytes(length))
-            os.fsync(file.fileno())
+def scrub(copy: Path, subject: SubjectId) -> bool:
+    """Overwrite a subject's rows in a copy of the database; say whether that could be done.
+
+    In the key epoch that an erasure begins it opens no more; this is for those who will not wait to
+    see that hold.
+    """
+    try:
+        with closing(connect(copy, "rw")) as connection:
+            # No journal that would keep what is overwritten: the copy is of no use any more.
+            for setting in ("secure_delete = ON", "journal_mode = MEMORY"):
+                connection.execute(f"PRAGMA {setting}")
+            for table, column, sealed in _SEALED:
+                connection.execute(
+                    f'UPDATE "{table}" SET {sealed} = zeroblob(length({sealed})) '  # noqa: S608
+                    f"WHERE {column} = ?",
+                    [subject],
+                )
+    except sqlite3.Error:
+        return False
+    return True
 
 
-def certificate(  # noqa: PLR0913 - what it certifies
-    vault: Vault, subject: SubjectId, cause: str, erased_at: float, epoch: int, now: Now
-) -> str:
-    """Give the signed certificate of an erasure that was completed now."""
+def certificate(vault: Vault, tombstone: Tombstone, unreached: Sequence[str], now: Now) -> str:
+    """Give the signed certificate of an erasure that was completed now.
+
+    unreached: names of copies on the device that could not be overwritten.
+    """
+    limits = [erasure_limit(vault.level)]
+    if unreached:
+        limits.append(f"rows in {', '.join(unreached)} could not be overwritten")
     return vault.signer.note(
         text_of(
             Certificate(
-                subject=subject,
-                cause=cause,
-                erased_at=erased_at,
+                subject=tombstone.subject,
+                cause=tombstone.cause,
+                erased_at=tombstone.erased_at,
                 completed_at=now.wall,
-                time_trusted=now.trusted,
-                epoch=epoch,
+                time_trusted=tombstone.time_trusted and now.trusted,
+                epoch=tombstone.epoch,
                 level=int(vault.level),
                 done=(
                     "references, label, household, policy, consent and key deleted",
                     "journal moved into the database and cut to nothing",
-                    "the same bytes overwritten in copies that the device holds",
+                    "the rows overwritten in copies that the device holds",
                     "a new key epoch begun, so that no older copy opens any more",
                 ),
-                not_promised=erasure_limit(vault.level),
+                not_promised="; ".join(limits),
             )
         )
     )
-
-
-def _places(content: bytes, trace: bytes) -> Iterator[int]:
-    place = content.find(trace)
-    while place >= 0:
-        yield place
-        place = content.find(trace, place + 1)

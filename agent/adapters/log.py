@@ -8,7 +8,7 @@ no more than what kind of event it was.
 import hashlib
 import struct
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -19,6 +19,7 @@ from sqlite_utils import Database
 from agent.adapters.vault import Vault, derive, marks
 from agent.core.events import Event, Forgotten
 from agent.core.types import Now, SubjectId
+from agent.errors import StoreError
 from agent.ports import Recorded
 from agent.wire import decode_body, encode_body, event_kind
 
@@ -34,7 +35,7 @@ _Row: TypeAlias = tuple[Any, ...]
 _Owners: TypeAlias = dict[tuple[int, int], SubjectId]
 """Number of an event and a mark on it, to whose mark it is."""
 
-_COLUMNS = "seq, boot_id, monotonic, wall, week_minute, time_trusted, sealed, state, hash"
+_COLUMNS = "seq, boot_id, monotonic, wall, week_minute, time_trusted, sealed, hash"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,13 @@ class Head:
 class _Sealed(msgspec.Struct, frozen=True, array_like=True):
     """What the device's key opens: the kind, the body, and the marks of those whose keys hold it.
 
-    The first mark's owner holds the innermost layer.
+    The first mark's owner holds the innermost layer. state: what all other rows add up to.
     """
 
     kind: str
     marks: tuple[int, ...]
     body: bytes
+    state: bytes
 
 
 class EventLog:
@@ -92,8 +94,9 @@ class EventLog:
 
     def state(self) -> bytes | None:
         """Give what the last event vouches for, 32 bytes; None where there is no event."""
-        found = self._db.execute("SELECT state FROM events ORDER BY seq DESC LIMIT 1").fetchone()
-        return found[0] if found else None
+        query = "SELECT seq, sealed FROM events ORDER BY seq DESC LIMIT 1"
+        found = self._db.execute(query).fetchone()
+        return None if found is None else self._opened(found[1], found[0]).state
 
     def append(self, boot_id: str, now: Now, event: Event, keys: Keys, state: bytes) -> Recorded:
         """Add an event within the caller's transaction, sealed under the keys of whom it names.
@@ -102,13 +105,13 @@ class EventLog:
         """
         before = self.head()
         seq = before.seq + 1
-        sealed = self._vault.seal_log(self._enclose(event, seq, keys), seq)
-        row = (seq, boot_id, now.monotonic, now.wall, now.week_minute, now.trusted, sealed, state)
+        sealed = self._vault.seal_log(self._enclose(event, seq, keys, state), seq)
+        row = (seq, boot_id, now.monotonic, now.wall, now.week_minute, now.trusted, sealed)
         head = Head(seq, _link(before.hash, row))
         text = head.text(self._origin)
         signature = self._vault.signer.sign(text)
         self._db.execute(
-            f"INSERT INTO events ({_COLUMNS}, signature) VALUES ({'?, ' * 9}?)",  # noqa: S608
+            f"INSERT INTO events ({_COLUMNS}, signature) VALUES ({'?, ' * 8}?)",  # noqa: S608
             [*row, head.hash, signature],
         )
         note = self._vault.signer.verifier.seal(text, signature)
@@ -121,10 +124,7 @@ class EventLog:
             "WHERE seq > ? ORDER BY seq LIMIT ?",
             [after, limit],
         ).fetchall()
-        contents = [
-            msgspec.msgpack.decode(self._vault.open_log(row[6], row[0]), type=_Sealed)
-            for row in rows
-        ]
+        contents = [self._opened(row[6], row[0]) for row in rows]
         marked = [
             (row[0], mark)
             for row, content in zip(rows, contents, strict=True)
@@ -141,7 +141,8 @@ class EventLog:
         """Check numbers, chain and signatures, and that these heads were this log's.
 
         heads: as signed by this device, kept elsewhere. Gives the head of the log. Raises
-        ValueError that names the first event that is not as it was committed.
+        ValueError that names the first event that is not as it was committed, and StoreError where
+        all these heads are of events that were pruned.
         """
         published: dict[int, set[bytes]] = {}
         for head in heads:
@@ -149,24 +150,22 @@ class EventLog:
         last = self.anchor()
         if last.seq:
             [(signature,)] = self._db.execute("SELECT signature FROM anchor").fetchall()
-            self._require_signed(last, signature)
+            self._require_signed(last, _anchored(last, self._origin), signature)
         _require_published(last, published)
         pruned = last.seq
         rows = self._db.execute(f"SELECT {_COLUMNS}, signature FROM events ORDER BY seq")  # noqa: S608
         for row in rows:
             if row[0] != last.seq + 1:
                 raise ValueError(f"event {last.seq + 1} is missing")
-            if row[8] != _link(last.hash, row[:8]):
+            if row[7] != _link(last.hash, row[:7]):
                 raise ValueError(f"event {row[0]} is not as it was committed, or out of order")
-            last = Head(row[0], row[8])
+            last = Head(row[0], row[7])
             if row[0] % CHECKPOINT == 0:
-                self._require_signed(last, row[9])
+                self._require_signed(last, last.text(self._origin), row[8])
             _require_published(last, published)
         if last.seq > pruned:
-            self._require_signed(last, row[9])
-        for seq in published:
-            if seq > last.seq:
-                raise ValueError(f"the log ends with event {last.seq}, and once had event {seq}")
+            self._require_signed(last, last.text(self._origin), row[8])
+        _require_within(published, pruned, last.seq)
         return last
 
     def prune(self, before: float, limit: int) -> int | None:
@@ -175,17 +174,23 @@ class EventLog:
         Gives the number of the last one taken out, None where there is none. The last event of all
         stays, since it vouches for the other rows.
         """
-        recent = self._db.execute("SELECT MIN(seq) FROM events WHERE NOT wall < ?", [before])
-        first_recent = recent.fetchone()[0]
-        head, anchor = self.head(), self.anchor()
-        kept_from = head.seq if first_recent is None else first_recent
-        up_to = min(kept_from - 1, anchor.seq + limit)
+        # An event that came while the clock was not set goes with the next one that tells its age.
+        old = self._db.execute(
+            "SELECT MAX(seq) FROM events WHERE time_trusted AND wall < ?1 AND seq < "
+            "COALESCE((SELECT MIN(seq) FROM events WHERE time_trusted AND NOT wall < ?1), "
+            "(SELECT MAX(seq) FROM events))",
+            [before],
+        ).fetchone()[0]
+        anchor = self.anchor()
+        up_to = min(old or 0, anchor.seq + limit)
         if not up_to > anchor.seq:
             return None
+        query = "SELECT hash FROM events WHERE seq = ?"
+        anchored = Head(up_to, self._db.execute(query, [up_to]).fetchone()[0])
+        # Under a text of its own: the head of an event is signed as well, and public.
+        signature = self._vault.signer.sign(_anchored(anchored, self._origin))
         self._db.execute(
-            "UPDATE anchor SET (seq, hash, signature) = "
-            "(SELECT seq, hash, signature FROM events WHERE seq = ?)",
-            [up_to],
+            "UPDATE anchor SET seq = ?, hash = ?, signature = ?", [up_to, anchored.hash, signature]
         )
         self._db.execute("DELETE FROM events WHERE seq <= ?", [up_to])
         return up_to
@@ -194,11 +199,14 @@ class EventLog:
         found = self._db.execute(query).fetchone()
         return Head(*found) if found else None
 
-    def _require_signed(self, head: Head, signature: bytes) -> None:
-        if not self._vault.signer.verifier.signed(head.text(self._origin), signature):
+    def _opened(self, sealed: bytes, seq: int) -> _Sealed:
+        return msgspec.msgpack.decode(self._vault.open_log(sealed, seq), type=_Sealed)
+
+    def _require_signed(self, head: Head, text: str, signature: bytes) -> None:
+        if not self._vault.signer.verifier.signed(text, signature):
             raise ValueError(f"event {head.seq} is not signed by this device")
 
-    def _enclose(self, event: Event, seq: int, keys: Keys) -> bytes:
+    def _enclose(self, event: Event, seq: int, keys: Keys, state: bytes) -> bytes:
         body = encode_body(event)
         marked: list[int] = []
         for subject in named(event):
@@ -207,7 +215,7 @@ class EventLog:
                 place = ("events", seq, len(marked))
                 body = self._vault.seal(derive(key, "events"), body, *place)
                 marked.append(int(marks(key, seq, 1)[0]))
-        return msgspec.msgpack.encode(_Sealed(event_kind(event), tuple(marked), body))
+        return msgspec.msgpack.encode(_Sealed(event_kind(event), tuple(marked), body, state))
 
     def _disclose(self, seq: int, content: _Sealed, owners: _Owners, keys: Keys) -> Event:
         body = content.body
@@ -220,10 +228,14 @@ class EventLog:
 
     def _recorded(self, row: _Row, event: Event) -> Recorded:
         seq, boot_id, monotonic, wall, week_minute, trusted = row[:6]
-        text = Head(seq, row[8]).text(self._origin)
-        note = self._vault.signer.verifier.seal(text, row[9])
+        text = Head(seq, row[7]).text(self._origin)
+        note = self._vault.signer.verifier.seal(text, row[8])
         now = Now(monotonic, wall, week_minute, bool(trusted))
         return Recorded(seq, boot_id, now, event, note)
+
+
+def _anchored(head: Head, origin: str) -> str:
+    return head.text(f"{origin}/anchor")
 
 
 def _require_published(head: Head, published: Mapping[int, set[bytes]]) -> None:
@@ -231,13 +243,22 @@ def _require_published(head: Head, published: Mapping[int, set[bytes]]) -> None:
         raise ValueError(f"event {head.seq} is not the one whose head was published")
 
 
+def _require_within(published: Collection[int], pruned: int, last: int) -> None:
+    newest = max(published, default=last)
+    if newest > last:
+        raise ValueError(f"the log ends with event {last}, and once had event {newest}")
+    if newest < pruned:
+        message = f"the head of event {newest} says nothing, for the log begins later: name another"
+        raise StoreError(message)
+
+
 def _link(before: bytes, row: _Row) -> bytes:
-    seq, boot_id, monotonic, wall, week_minute, trusted, sealed, state = row
+    seq, boot_id, monotonic, wall, week_minute, trusted, sealed = row
     boot = boot_id.encode()
     times = struct.pack(
         ">qddq?QQ", seq, monotonic, wall, week_minute, trusted, len(boot), len(sealed)
     )
-    return hashlib.sha256(b"".join((before, times, boot, state, sealed))).digest()
+    return hashlib.sha256(b"".join((before, times, boot, sealed))).digest()
 
 
 def named(event: Event) -> list[SubjectId]:

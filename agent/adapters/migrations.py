@@ -98,20 +98,15 @@ def _plain_residents(kept: dict[str, list[tuple[Any, ...]]]) -> list[tuple[Enrol
         subject: Consent(authorised_by, Notice(notice, ""), "not recorded", at)
         for subject, authorised_by, notice, at in kept["consents"]
     }
-    references_of_everybody = [
-        (number, subject, model, template)
-        for number, subject, model, vector in kept["references"]
+    references: dict[str, list[Embedding]] = {}
+    for _, name, model, vector in kept["references"]:
+        template = np.frombuffer(vector[: len(vector) // 4 * 4], "<f4")
         # What is no unit vector could not be compared before either.
-        if _is_sound(template := np.frombuffer(vector[: len(vector) // 4 * 4], "<f4"))
-    ]
+        if name in consents and _is_sound(template):
+            references.setdefault(name, []).append(Embedding(template, model))
     found = []
     for row in kept["subjects"]:
         name, label, household, administrator, revoked, since, until, schedule, enrolled_at = row
-        references = tuple(
-            Embedding(vector, model)
-            for _, subject, model, vector in references_of_everybody
-            if subject == name and name in consents
-        )
         subject = Subject(
             SubjectId(name),
             household,
@@ -120,7 +115,8 @@ def _plain_residents(kept: dict[str, list[tuple[Any, ...]]]) -> list[tuple[Enrol
             Validity(since, until, _SPANS.decode(schedule)),
             consent=consents.get(name),
         )
-        found.append((Enrol(subject, label, references), enrolled_at))
+        kept_of = tuple(references.get(name, ()))
+        found.append((Enrol(subject, label, kept_of), enrolled_at))
     return found
 
 
@@ -154,7 +150,7 @@ def _create_sealed_tables(database: Database) -> None:
     _create(database, "anchor", {"seq": int, "hash": bytes, "signature": bytes})
     database.table("anchor").insert({"seq": 0, "hash": GENESIS, "signature": b""})
     columns = {"seq": int, "boot_id": str, "monotonic": float, "wall": float, "week_minute": int}
-    columns |= {"time_trusted": bool, "sealed": bytes, "state": bytes, "hash": bytes}
+    columns |= {"time_trusted": bool, "sealed": bytes, "hash": bytes}
     _create(database, "events", columns | {"signature": bytes})
     # The anchor is the last event that was pruned: it moves forward, and events follow it.
     pruned = "DELETE ON events WHEN OLD.seq > (SELECT seq FROM anchor)"

@@ -38,6 +38,8 @@ _TABLES = {
     "references": ("subject", 'SELECT id, subject, epoch, made_by, sealed FROM "references"'),
 }
 """By table: which column names the subject, and what is vouched for. Reserved keys are not."""
+_TOMBSTONES = "SELECT subject, cause, erased_at, time_trusted, epoch, certificate FROM tombstones"
+_VOUCHED = _TABLES | {"tombstones": ("subject", _TOMBSTONES)}
 
 _Everything: TypeAlias = dict[str, list[tuple[Any, ...]]]
 
@@ -96,7 +98,7 @@ class Residents:
         return self._sum(
             {
                 table: self._all(table, None if all_keys and table == "keys" else subject)
-                for table in _TABLES
+                for table in _VOUCHED
             }
         )
 
@@ -118,7 +120,7 @@ class Residents:
         self._db.table("subjects").insert(
             {
                 "id": subject.id,
-                "seen_on": _day(now) if now.trusted else None,
+                "seen_on": _seen_on(now),
                 "sealed": self._sealed_record(key, subject, change.label, now.wall),
             }
         )
@@ -135,8 +137,8 @@ class Residents:
         record = self._sealed_record(key, revoked, resident.label, resident.enrolled_at)
         self._db.execute("UPDATE subjects SET sealed = ? WHERE id = ?", [record, subject])
 
-    def suspend(self, subject: SubjectId, reason: Suspension) -> None:
-        """Keep that a subject's consent does not count any more."""
+    def suspend(self, subject: SubjectId, reason: Suspension | None) -> None:
+        """Keep why a subject's consent does not count any more, or that it counts again."""
         key, resident = self._require(subject)
         if resident.receipt is None:
             raise ValueError(f"{subject} has no consent")
@@ -147,30 +149,19 @@ class Residents:
         key, _ = self._require(subject)
         self._keep_consent(key, subject, consent, None)
 
-    def note_use(self, subject: SubjectId, now: Now) -> bool:
-        """Keep when a subject was admitted, to the day; say whether that changed anything."""
-        if not now.trusted:
-            return False
-        updated = self._db.execute(
-            "UPDATE subjects SET seen_on = ? WHERE id = ? AND NOT COALESCE(seen_on, 0) >= ?",
-            [_day(now), subject, _day(now)],
+    def note_use(self, subject: SubjectId, now: Now) -> None:
+        """Keep when a subject was admitted, to the day; nothing where the clock is not set."""
+        self._db.execute(
+            "UPDATE subjects SET seen_on = ? WHERE id = ? AND seen_on IS NOT ?",
+            [_seen_on(now), subject, _seen_on(now)],
         )
-        return updated.rowcount == 1
 
-    def erase(self, subject: SubjectId) -> list[bytes]:
-        """Delete a subject's rows and begin a new key epoch; give the bytes that were in the rows.
+    def erase(self, subject: SubjectId) -> None:
+        """Delete a subject's rows and begin a new key epoch.
 
         Raises OSError where the new epoch's secret cannot be written.
         """
         self._require(subject)
-        gone = [
-            cell
-            for table in _TABLES
-            for row in self._all(table, subject)
-            for cell in row
-            if isinstance(cell, bytes) and table != "references"
-        ]
-        gone += [row[4] for row in self._all("references", subject)]
         keys = dict(self.keys())
         epoch = self.epoch() + 1
         self._secret.settle(epoch - 1)
@@ -183,7 +174,6 @@ class Residents:
             [self._wrapped_key(wrapping, each, key, epoch) for each, key in keys.items()],
         )
         self.begin_epoch(wrapping, epoch)
-        return gone
 
     def begin_epoch(self, wrapping: bytes, epoch: int) -> None:
         """Keep which epoch it is, and a proof of its key."""
@@ -248,12 +238,19 @@ class Residents:
         """Raise ValueError unless all rows add up to what the log vouches for."""
         self._require_vouched(self._everything(), vouched)
 
+    def require_gone(self, subject: SubjectId) -> None:
+        """Raise ValueError where any row of a subject is left."""
+        if any(self._all(table, subject) for table in _TABLES) or self.key(subject) is not None:
+            raise ValueError(f"rows of {subject} are left, who was erased")
+
     def require_admissible(self, subject: SubjectId) -> None:
         """Raise StoreError unless a subject may be granted entry as of this transaction."""
         resident = self.resident(subject)
         if resident is None or resident.subject.revoked:
             raise StoreError(f"{subject} was revoked or erased meanwhile: the store is read anew")
-        if resident.receipt is None or resident.subject.suspended is not None:
+        # Other suspensions follow from the notice in force and the time, which are unknown here.
+        withdrawn = resident.subject.suspended is Suspension.WITHDRAWN
+        if resident.receipt is None or withdrawn:
             raise StoreError(f"{subject} has no consent any more: the store is read anew")
         try:
             self._vault.signer.verifier.open(resident.receipt)
@@ -342,14 +339,14 @@ class Residents:
         return {"subject": subject, "epoch": epoch, "wrapped": wrapped}
 
     def _everything(self) -> _Everything:
-        return {table: self._all(table) for table in _TABLES}
+        return {table: self._all(table) for table in _VOUCHED}
 
     def _all(self, table: str, subject: SubjectId | None = None) -> list[tuple[Any, ...]]:
-        column, query = _TABLES[table]
+        column, query = _VOUCHED[table]
         if subject is None:
             return self._db.execute(query).fetchall()
         return self._db.execute(f"{query} WHERE {column} = ?", [subject]).fetchall()
 
 
-def _day(now: Now) -> float:
-    return now.wall // DAY * DAY
+def _seen_on(now: Now) -> float | None:
+    return now.wall // DAY * DAY if now.trusted else None

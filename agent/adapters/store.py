@@ -7,6 +7,7 @@ from typing import Any, TypeVar, assert_never
 
 from agent.adapters import erasure, rows
 from agent.adapters.database import (
+    hold,
     open_database,
     settle,
     transaction,
@@ -62,7 +63,12 @@ class SqliteStore:
         self._clock = clock
         self._vault = Vault(key)
         self._secret = EpochSecret(path.parent)
-        self._db = open_database(path, self._vault, self._secret)
+        self._use = hold(path, alone=False)
+        try:
+            self._db = open_database(path, self._vault, self._secret)
+        except BaseException:
+            self._use.close()
+            raise
         self._residents = Residents(self._db, self._vault, self._secret)
         self._log = EventLog(self._db, self._vault)
         self._ballast = erasure.Ballast(path.parent)
@@ -79,6 +85,7 @@ class SqliteStore:
                 self._ballast.take()
         except StoreError:
             self._db.close()
+            self._use.close()
             raise
 
     @property
@@ -93,13 +100,14 @@ class SqliteStore:
             self._acknowledged = 0
         finally:
             self._db.close()
+            self._use.close()
 
     def verify(self, heads: Iterable[str] = ()) -> Recorded | None:
         """See ports.Store. heads: signed notes that this device published before."""
+        signed = [self._head(note) for note in heads]
         with translated(self._path):
-            signed = [verify(note, self._vault.signer.verifier).content for note in heads]
             with transaction(self._db, "DEFERRED"):
-                self._log.verify(head for head in signed if isinstance(head, Head))
+                self._log.verify(signed)
                 self._residents.verify(self._log.state())
                 self._codes()
             newest = self.last_events(1)
@@ -211,6 +219,15 @@ class SqliteStore:
         with translated(self._path), transaction(self._db):
             self._db.execute("UPDATE meta SET value = value + 1 WHERE key = 'checks'")
 
+    def _head(self, note: str) -> Head:
+        try:
+            head = verify(note, self._vault.signer.verifier).content
+        except ValueError as error:
+            raise StoreError(f"a head of the log: {error}: name what this device signed") from None
+        if not isinstance(head, Head):
+            raise StoreError("a head of the log: is another kind of document: name a head")
+        return head
+
     @property
     def _boot_id(self) -> str:
         return self._clock.boot_id
@@ -285,8 +302,7 @@ class SqliteStore:
 
     def _erase(self, event: Event, change: Erase, now: Now) -> None:
         cause = event.cause if isinstance(event, Erased) else ErasureCause.REQUESTED
-        gone = self._residents.erase(change.subject)
-        erasure.scrub(erasure.copies(self._path), gone)
+        self._residents.erase(change.subject)
         self._db.table("tombstones").insert(
             {
                 "subject": change.subject,
@@ -294,21 +310,28 @@ class SqliteStore:
                 "erased_at": now.wall,
                 "time_trusted": now.trusted,
                 "epoch": self._residents.epoch(),
+                "certificate": None,
             }
         )
 
     def _finish_erasures(self, patience_ms: int) -> bool:
         """Cut the journal, and certify the erasures that it held up; False while a reader does."""
-        pending = self._rows(
-            "SELECT subject, cause, erased_at, epoch FROM tombstones WHERE certificate IS NULL"
-        )
+        pending = [
+            erasure.Tombstone(SubjectId(subject), cause, erased_at, bool(trusted), epoch)
+            for subject, cause, erased_at, trusted, epoch in self._rows(
+                "SELECT subject, cause, erased_at, time_trusted, epoch FROM tombstones "
+                "WHERE certificate IS NULL"
+            )
+        ]
         if pending and not self._cut_journal(patience_ms):
             return False
-        for subject, cause, erased_at, epoch in pending:
+        for tombstone in pending:
             settle(self._db, self._secret)
+            copies = erasure.copies(self._path)
+            unreached = [each.name for each in copies if not erasure.scrub(each, tombstone.subject)]
             now = self._clock.now()
-            note = erasure.certificate(self._vault, subject, cause, erased_at, epoch, now)
-            self._with_ballast(lambda: self._certify(subject, note, now))  # noqa: B023
+            note = erasure.certificate(self._vault, tombstone, unreached, now)
+            self._with_ballast(lambda: self._certify(tombstone.subject, note, now))  # noqa: B023
             self._cut_journal(0)
         return True
 
@@ -317,13 +340,18 @@ class SqliteStore:
 
     def _certify(self, subject: SubjectId, note: str, now: Now) -> None:
         with transaction(self._db):
+            # What the device signs, it has looked at: nobody else's word that it should is enough.
+            self._residents.verify(self._log.state())
+            self._residents.require_gone(subject)
+            before = self._residents.total(subject, all_keys=False)
             certified = self._db.execute(
                 "UPDATE tombstones SET certificate = ? WHERE subject = ? AND certificate IS NULL",
                 [note, subject],
             )
             # Another process may have been first.
             if certified.rowcount == 1:
-                self._append(ErasureCertified(subject, note), now, 0)
+                difference = self._residents.total(subject, all_keys=False) - before
+                self._append(ErasureCertified(subject, note), now, difference)
 
     def _with_ballast(self, write: Callable[[], _T]) -> _T:
         """Do what must be done though the disk is full."""

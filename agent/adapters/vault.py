@@ -27,7 +27,7 @@ NONCE_BYTES = 12
 TAG_BYTES = 8
 LEAVE_CODE_BYTES = 10
 SCHEMA = 2
-"""Of what is sealed: bound into every ciphertext."""
+"""The first schema of the database that seals as this does: bound into every ciphertext."""
 
 _encode = msgspec.msgpack.Encoder().encode
 

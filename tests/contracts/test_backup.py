@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from agent.adapters.backup import make_backup, restore, set_aside
+from agent.adapters.database import hold
 from agent.adapters.devicekey import KEY_FILE
 from agent.adapters.store import SqliteStore
 from agent.adapters.vault import Vault
@@ -184,10 +185,58 @@ def test_what_is_set_aside_takes_its_journal_along(device: Device) -> None:
 
 def test_a_damaged_database_gives_way_to_a_backup(device: Device, backup: Path) -> None:
     device.path.write_bytes(b"no database at all" * 1000)
-    assert restore(device.path, backup, device.vault, older=False) == 3
+    # Nobody can tell any more whether the device had gone on.
+    assert "is damaged" in refused(device, backup)
+    assert restore(device.path, backup, device.vault, older=True) == 3
     with opened(device.path) as store:
         assert len(store.subjects()) == 2
     assert list(device.state.glob("doorward.db.aside-1"))
+
+
+def test_a_journal_whose_database_is_gone_is_not_taken_for_the_backups(
+    device: Device, backup: Path, tmp_path: Path
+) -> None:
+    with opened(device.path) as store:
+        revoke(store, "s-byron")
+        left = tmp_path / "left"
+        shutil.copytree(device.state, left)
+    for file in device.state.glob("doorward.db*"):
+        file.unlink()
+    shutil.copy(left / "doorward.db-wal", device.state)
+    assert (device.state / "doorward.db-wal").stat().st_size > 0
+    assert restore(device.path, backup, device.vault, older=False) == 3
+    with opened(device.path) as store:
+        assert store.last_events(1)[0].seq == 3
+    assert (device.state / "doorward.db.aside-1-wal").exists()
+
+
+def test_nothing_is_put_in_the_place_of_a_database_that_somebody_has_open(
+    device: Device, backup: Path
+) -> None:
+    with opened(device.path):
+        assert "another doorward command has it open" in _held(device, backup)
+    with closing(hold(device.path, alone=True)), pytest.raises(StoreError, match="in its place"):
+        new_store(device.path)
+    assert restore(device.path, backup, device.vault, older=False) == 3
+
+
+def _held(device: Device, backup: Path) -> str:
+    with pytest.raises(StoreError) as caught:
+        restore(device.path, backup, device.vault, older=False)
+    return str(caught.value)
+
+
+def test_once_an_older_backup_was_restored_the_next_one_needs_no_insisting(
+    device: Device, backup: Path
+) -> None:
+    with opened(device.path) as store:
+        for _ in range(5):
+            store.append(DENIED, NOW)
+    restore(device.path, backup, device.vault, older=True)
+    with opened(device.path) as store:
+        store.append(DENIED, NOW)
+    fresh = make_backup(device.path)
+    assert restore(device.path, fresh, device.vault, older=False) == 4
 
 
 def test_an_older_backup_is_refused_unless_that_is_what_is_wanted(
@@ -276,7 +325,6 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
     "an event": _flip("events", "sealed"),
     "an event's hash": _flip("events", "hash"),
     "an event's signature": _flip("events", "signature"),
-    "what an event vouches for": _flip("events", "state"),
     "the proof of the epoch": _flip("vault", "proof"),
     "a row taken out": lambda path: sql(path, "DELETE FROM consents WHERE subject = 's-ada'"),
     "the vault emptied": lambda path: sql(path, "DELETE FROM vault"),
@@ -319,7 +367,7 @@ def test_what_is_no_file_is_refused(device: Device, tmp_path: Path, kind: str) -
         file = Path("/dev/null")
     elif kind == "pipe":
         os.mkfifo(file)
-    assert "there is no such file" in refused(device, file)
+    assert "is no file: name a backup" in refused(device, file)
 
 
 def test_nothing_is_made_where_there_is_no_room(

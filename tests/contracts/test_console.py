@@ -43,7 +43,7 @@ CERTIFICATE = "erasure\ns-ada\n\n— doorward/1 c2ln\n"
             ConsentSuspended(ADA, Suspension.NO_GUARDIAN),
             "s-ada is not matched any more: no guardian consented for this minor",
         ),
-        (ConsentRenewed(ADA), "consent of s-ada renewed"),
+        (ConsentRenewed(ADA), "consent of s-ada counts again"),
         (Erased(ADA), "erased s-ada"),
         (Erased(ADA, ErasureCause.UNUSED), "erased s-ada, not seen for too long"),
         (ErasureCertified(ADA, CERTIFICATE), "erasure of s-ada checked and certified"),

@@ -33,7 +33,9 @@ VAULT = Vault(KEY)
 KEY_OF_DEVICE = str(VAULT.signer.verifier)
 LASTING = replace(CONSENT, expires=1_800_000_000.5, guardian="Ada “Byron”\nof <Ockham>")
 RECEIPT = VAULT.signer.note(text_of(receipt_of(SUBJECT, LASTING)))
-CERTIFICATE = erasure.certificate(VAULT, SUBJECT, "requested", 1_795_000_000.25, 7, NOW)
+CERTIFICATE = erasure.certificate(
+    VAULT, erasure.Tombstone(SUBJECT, "requested", 1_795_000_000.25, True, 7), [], NOW
+)
 HEAD = VAULT.signer.note(Head(41, bytes(range(32))).text(VAULT.signer.verifier.name))
 NOTES = {"receipt": RECEIPT, "certificate": CERTIFICATE, "head": HEAD}
 
@@ -220,9 +222,6 @@ def test_a_document_that_was_cut_or_altered_anywhere_is_refused(name: str) -> No
     for place, letter in enumerate(note):
         for other in {"\n", " ", chr(ord(letter) ^ 1)} - {letter}:
             altered = note[:place] + other + note[place + 1 :]
-            if place == len(note) - 3:
-                # Of this letter base64 leaves two bits unused, so another may say the same.
-                continue
             with pytest.raises(ValueError, match=r"\w"):
                 verify(altered, VAULT.signer.verifier)
 

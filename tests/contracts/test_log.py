@@ -65,7 +65,7 @@ class Intruder:
         self._connection = sqlite3.connect(path, isolation_level=None)
 
     def rows(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        if statement.startswith("SELECT"):
+        if statement.startswith(("SELECT", "PRAGMA")):
             return self._connection.execute(statement, parameters).fetchall()
         triggers = self.rows("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
         for name, _ in triggers:
@@ -79,7 +79,7 @@ class Intruder:
         """Compute all hashes from an event on, as anybody can who knows how."""
         [(before,)] = self.rows("SELECT hash FROM events WHERE seq = ?", after)
         query = (
-            "SELECT seq, boot_id, monotonic, wall, week_minute, time_trusted, sealed, state "
+            "SELECT seq, boot_id, monotonic, wall, week_minute, time_trusted, sealed "
             "FROM events WHERE seq > ? ORDER BY seq"
         )
         for row in self.rows(query, after):
@@ -118,7 +118,6 @@ COLUMNS = {
     "week_minute": "week_minute + 1",
     "time_trusted": "1 - time_trusted",
     "sealed": "(SELECT sealed FROM events WHERE seq = 1)",
-    "state": "zeroblob(32)",
     "hash": "zeroblob(32)",
 }
 
@@ -136,7 +135,6 @@ def test_an_edit_of_any_column_is_found(
     statement = f"UPDATE events SET {column} = {COLUMNS[column]} WHERE seq = ?"  # noqa: S608
     intruder.rows(statement, seq)
     found = complaint(path)
-    # The state of the last event is looked at first: it vouches for the rows of the residents.
     assert f"event {seq} is not as it was committed" in found
 
 
@@ -269,8 +267,10 @@ def test_a_log_that_was_pruned_still_verifies_with_heads_from_before_and_after(p
         assert pruned is not None
         assert pruned.event == LogPruned(5)
         assert [each.seq for each in store.events()] == list(range(6, EVENTS + 2))
-        for head in (None, heads[1], heads[5], heads[6], heads[EVENTS]):
+        for head in (None, heads[5], heads[6], heads[EVENTS]):
             assert store.verify([head] if head else []) == store.last_events(1)[0]
+        with pytest.raises(StoreError, match="head of event 4 says nothing, for the log begins"):
+            store.verify([heads[1], heads[4]])
         assert store.append(DENIED, NOW).seq == EVENTS + 2
     with opened(path) as store:
         store.verify(heads.values())
@@ -278,13 +278,36 @@ def test_a_log_that_was_pruned_still_verifies_with_heads_from_before_and_after(p
 
 
 def test_pruning_everything_leaves_the_event_that_vouches_for_the_residents(path: Path) -> None:
-    heads = heads_of(path)
     with opened(path) as store:
         for _ in range(3):
             store.prune(NOW.wall + 1e6, NOW)
-        store.verify(heads.values())
+        store.verify()
         assert len(store.events()) == 2
         assert len(store.load("any").subjects) == 2
+
+
+def test_the_beginning_cannot_be_cut_off_with_the_signature_of_an_event(
+    path: Path, intruder: Intruder
+) -> None:
+    intruder.rows(
+        "UPDATE anchor SET (seq, hash, signature) = "
+        "(SELECT seq, hash, signature FROM events WHERE seq = 5)"
+    )
+    intruder.rows("DELETE FROM events WHERE seq <= 5")
+    assert "event 5 is not signed by this device" in complaint(path)
+
+
+def test_an_event_of_before_the_clock_was_set_goes_with_the_next_that_tells_its_age(
+    tmp_path: Path,
+) -> None:
+    unset = replace(NOW, wall=7.0, trusted=False)
+    with opened(tmp_path / "doorward.db") as store:
+        for now in (unset, replace(NOW, wall=100.0), unset, replace(NOW, wall=200.0)):
+            store.append(DENIED, now)
+        assert store.prune(50.0, NOW) is None
+        pruned = store.prune(150.0, NOW)
+        assert pruned is not None
+        assert pruned.event == LogPruned(2)
 
 
 @pytest.mark.parametrize(
@@ -334,7 +357,7 @@ def test_a_head_of_the_anchor_tells_a_log_that_was_pruned_from_another(
         "REPLACE INTO events SELECT * FROM events WHERE seq = 7",
         (
             "INSERT INTO events SELECT 99, boot_id, monotonic, wall, week_minute, time_trusted, "
-            "sealed, state, hash, signature FROM events WHERE seq = 7"
+            "sealed, hash, signature FROM events WHERE seq = 7"
         ),
         "DELETE FROM anchor",
         "UPDATE anchor SET seq = 4",

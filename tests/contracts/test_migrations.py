@@ -101,6 +101,7 @@ def test_residents_come_over_with_all_that_holds_for_them(plain: Path) -> None:
     assert [row.references for row in listed] == [4, 2, 2]
     assert [row.administrator for row in listed] == [True, False, False]
     assert [row.revoked for row in listed] == [False, False, True]
+    # Nobody knows when they were last admitted: retention must not take them for unused.
     assert not any(row.minor or row.seen_on for row in listed)
     bounded = subjects[SubjectId("s-ada")].validity
     assert bounded == Validity(1_790_000_000.5, 1_900_000_000.0, WEEK)

@@ -197,7 +197,7 @@ COLUMNS: dict[str, dict[str, str | int]] = {
     "anchor": {"seq": _NUMBER, "hash": 32, "signature": 0},
     "events": {
         **_EVENT, "week_minute": _NUMBER, "time_trusted": _FLAG,
-        "sealed": 28, "state": 32, "hash": 32, "signature": 64,
+        "sealed": 28, "hash": 32, "signature": 64,
     },
 }  # fmt: skip
 """What each column may hold: text of this form, or at least so many sealed or hashed bytes."""

@@ -16,7 +16,7 @@ import pytest
 from sqlite_utils import Database
 
 from agent.adapters import database
-from agent.adapters.documents import Receipt, verify
+from agent.adapters.documents import Certificate, Receipt, verify
 from agent.adapters.note import parse_verifier
 from agent.adapters.rows import template_bytes
 from agent.adapters.store import SqliteStore
@@ -103,7 +103,9 @@ def sealed(path: Path, subject: str) -> list[bytes]:
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    return {each.name: each.read_bytes() for each in path.parent.iterdir()}
+    """All that is kept; the file that says who has it open is always empty."""
+    files = [each for each in path.parent.iterdir() if each.name != "store.lock"]
+    return {each.name: each.read_bytes() for each in files}
 
 
 def refusal(path: Path) -> str:
@@ -174,7 +176,7 @@ def test_events_can_be_read_in_pages_and_from_the_end(store: SqliteStore) -> Non
         "DELETE FROM events WHERE seq = 2",
         "UPDATE events SET sealed = x'00'",
         "REPLACE INTO events SELECT * FROM events WHERE seq = 1",
-        "INSERT INTO events SELECT 4, 'b', 1.0, 1.0, 1, 1, sealed, state, hash, hash FROM events",
+        "INSERT INTO events SELECT 4, 'b', 1.0, 1.0, 1, 1, sealed, hash, hash FROM events",
         "DELETE FROM anchor",
         "UPDATE anchor SET seq = 0",
     ],
@@ -521,9 +523,9 @@ def test_who_was_not_admitted_for_long_is_known_to_the_day(store: SqliteStore) -
         enrol(store, name)
     assert store.unused_since(NOW.wall) == []
     store.append(granted("s-2"), replace(NOW, wall=NOW.wall + 10 * day))
-    # A clock that is not set says nothing.
+    # On a clock that is not set nobody knows when that was, and so not that it is long ago.
     store.append(granted("s-3"), replace(NOW, wall=NOW.wall + 10 * day, trusted=False))
-    assert store.unused_since(NOW.wall + 5 * day) == ["s-1", "s-3"]
+    assert store.unused_since(NOW.wall + 5 * day) == ["s-1"]
     days = [row.seen_on for row in store.subjects()]
     store.append(granted("s-2"), replace(NOW, wall=NOW.wall + 10.1 * day))
     assert [row.seen_on for row in store.subjects()] == days
@@ -562,6 +564,24 @@ def test_an_erased_subject_is_gone_from_every_file_but_for_its_pseudonym(
         Erased(subject),
         ErasureCertified(subject, certificate),
     ]
+
+
+def test_nothing_is_certified_on_somebody_elses_word(path: Path, store: SqliteStore) -> None:
+    enrol(store, "s-1")
+    sql(path, "INSERT INTO tombstones VALUES ('s-1', 'requested', 1.0, 1, 77, NULL)")
+    for look in (lambda: store.load(MODEL), lambda: new_store(path)):
+        with pytest.raises(DamagedStoreError, match="not those that the log vouches for"):
+            look()
+    assert store.certificate(SubjectId("s-1")) is None
+
+
+def test_a_certificate_trusts_the_clock_only_if_it_was_set_all_along(store: SqliteStore) -> None:
+    subject = enrol(store, "s-1")
+    unset = replace(NOW, wall=5.0, trusted=False)
+    store.append(Erased(subject), unset, Erase(subject))
+    certificate = verify(store.certificate(subject) or "", parse_verifier(store.verifier)).content
+    assert isinstance(certificate, Certificate)
+    assert (certificate.erased_at, certificate.time_trusted) == (5.0, False)
 
 
 def test_an_erasure_is_finished_though_another_process_cuts_the_journal_as_well(
@@ -702,6 +722,30 @@ def test_a_check_commits(path: Path, store: SqliteStore) -> None:
 # --- other processes
 
 
+PASSING_BY = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("SELECT COUNT(*) FROM events").fetchone()
+connection.close()
+"""
+
+
+def test_opening_the_store_twice_in_one_process_keeps_its_journal_from_others(path: Path) -> None:
+    # POSIX drops all locks of a process on a file with the first descriptor of it that is closed,
+    # and then another process takes itself for the last one and removes the journal.
+    journal = path.with_name(f"{path.name}-wal")
+    with opened(path) as store:
+        store.append(DENIED, NOW)
+        with opened(path):
+            pass
+        kept = journal.stat().st_ino
+        subprocess.run([sys.executable, "-c", PASSING_BY, str(path)], check=True)
+        assert journal.stat().st_ino == kept
+        store.append(DENIED, NOW)
+    with opened(path) as store:
+        assert [each.seq for each in store.events()] == [1, 2]
+
+
 WRITER = """
 import sys
 from pathlib import Path
@@ -776,7 +820,7 @@ def test_files_can_be_read_by_nobody_else(path: Path, store: SqliteStore) -> Non
     store.append(DENIED, NOW)
     modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
     database = {"doorward.db", "doorward.db-wal", "doorward.db-shm"}
-    assert set(modes) == database | {"epoch", "ballast"}
+    assert set(modes) == database | {"epoch", "ballast", "store.lock"}
     assert set(modes.values()) == {0o600}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 

@@ -21,12 +21,13 @@ def test_whoever_was_not_admitted_for_long_enough_is_erased(tmp_path: Path) -> N
     with opened(tmp_path / "doorward.db") as store:
         for name in ("s-1", "s-2", "s-3"):
             enrol(store, name)
+        # To the day, so that it takes up to one more.
         store.append(granted("s-2"), later(5))
         housekeeping = Housekeeping(store, Retention(unused_days=10, event_days=3650))
-        housekeeping.look(later(9.9))
+        housekeeping.look(later(9))
         assert len(store.subjects()) == 3
         for _ in range(3):
-            housekeeping.look(later(10.1))
+            housekeeping.look(later(11))
         assert store.load(MODEL).gallery.subjects == ("s-2",)
         gone = [each.event for each in store.events() if isinstance(each.event, Erased)]
         assert gone == [Erased(SubjectId(name), ErasureCause.UNUSED) for name in ("s-1", "s-3")]

@@ -67,7 +67,7 @@ def test_an_erasure_gives_a_certificate_that_the_public_key_alone_checks(
     key = resident.ask("status")[0]["verifier"]
     code, certificate, said = resident.type("erase", ADA)
     assert code == 0
-    assert "backups made before now open no more" in said
+    assert "backups made before that open no more" in said
     paper = tmp_path / "certificate.txt"
     paper.write_text(certificate, encoding="utf-8")
     elsewhere = tmp_path / "elsewhere"
@@ -168,7 +168,13 @@ def test_a_cut_tail_is_found_with_a_head_kept_elsewhere(resident: Computer, tmp_
     resident.ask("events", "verify")
     said = resident.refuses("events", "verify", "--head", str(head))
     assert "event 3 is not the one whose head was published" in said
-    assert "not a head" not in said
+    nothing = tmp_path / "nothing.txt"
+    nothing.write_text("nothing", encoding="utf-8")
+    assert f"{nothing}: is no signed note" in resident.refuses(
+        "events", "verify", "--head", str(nothing)
+    )
+    nothing.write_text(resident.type("consent", "export", ADA)[1], encoding="utf-8")
+    assert f"{nothing}: is no head" in resident.refuses("events", "verify", "--head", str(nothing))
 
 
 def test_the_doctor_names_the_protection_level(resident: Computer) -> None:
@@ -212,6 +218,13 @@ def test_a_device_without_its_key_says_so_and_changes_nothing(resident: Computer
     assert (resident.state / "doorward.db").read_bytes() == before
     key.write_bytes(kept)
     assert len(resident.ask("list")[0]) == 1
+
+
+def test_no_new_key_is_made_beside_a_database_that_needs_the_old_one(resident: Computer) -> None:
+    for name in ("device.key", "epoch"):
+        (resident.state / name).unlink()
+    assert "no device key" in resident.refuses("list")
+    assert not (resident.state / "device.key").exists()
 
 
 def test_retention_refuses_what_would_empty_the_store(computer: Computer) -> None:
