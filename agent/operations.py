@@ -140,8 +140,9 @@ def erase(store: Store, clock: Clock, subject: SubjectId) -> str:
 
 def withdraw_consent(store: Store, clock: Clock, subject: SubjectId) -> Recorded:
     """Stop comparing a subject's face, at once; the references are kept. Raises StoreError."""
-    if store.resident(subject).subject.suspended is not None:
-        raise StoreError(f"{subject}: the consent does not count any more already")
+    # One that is suspended for another reason counts again once that reason is gone.
+    if store.resident(subject).subject.suspended is Suspension.WITHDRAWN:
+        raise StoreError(f"{subject}: the consent is withdrawn already")
     reason = Suspension.WITHDRAWN
     return store.append(
         ConsentSuspended(subject, reason), clock.now(), SuspendConsent(subject, reason)

@@ -4,8 +4,10 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from hmac import compare_digest
 from pathlib import Path
+from typing import Self
 
 from agent.adapters.database import connect
 from agent.adapters.devicekey import erasure_limit
@@ -38,6 +40,16 @@ class Tombstone:
     erased_at: float
     time_trusted: bool
     epoch: int
+
+    def proof(self, vault: Vault) -> bytes:
+        """Give what only this device can compute of it, 32 bytes."""
+        return vault.row_mac("tombstone", astuple(self)).to_bytes(32)
+
+    def proven(self, vault: Vault, proof: bytes) -> Self:
+        """Give it back. Raises ValueError where somebody else recorded it."""
+        if not compare_digest(proof, self.proof(vault)):
+            raise ValueError(f"the erasure of {self.subject} was not recorded by this device")
+        return self
 
 
 class Ballast:

@@ -145,7 +145,7 @@ def _create_sealed_tables(database: Database) -> None:
     _create(database, "consents", {"subject": str, "sealed": bytes}, of_subject=True)
     _create(database, "codes", {"boot_id": str, "sealed": bytes})
     columns = {"subject": str, "cause": str, "erased_at": float, "time_trusted": bool}
-    columns |= {"epoch": int, "certificate": str}
+    columns |= {"epoch": int, "proof": bytes, "certificate": str}
     _create(database, "tombstones", columns, optional=("certificate",))
     _create(database, "anchor", {"seq": int, "hash": bytes, "signature": bytes})
     database.table("anchor").insert({"seq": 0, "hash": GENESIS, "signature": b""})

@@ -38,7 +38,7 @@ _TABLES = {
     "references": ("subject", 'SELECT id, subject, epoch, made_by, sealed FROM "references"'),
 }
 """By table: which column names the subject, and what is vouched for. Reserved keys are not."""
-_TOMBSTONES = "SELECT subject, cause, erased_at, time_trusted, epoch, certificate FROM tombstones"
+_TOMBSTONES = "SELECT subject, proof, certificate FROM tombstones"
 _VOUCHED = _TABLES | {"tombstones": ("subject", _TOMBSTONES)}
 
 _Everything: TypeAlias = dict[str, list[tuple[Any, ...]]]
@@ -142,6 +142,8 @@ class Residents:
         key, resident = self._require(subject)
         if resident.receipt is None:
             raise ValueError(f"{subject} has no consent")
+        if resident.subject.suspended is Suspension.WITHDRAWN:
+            raise StoreError(f"{subject} has withdrawn meanwhile: the store is read anew")
         self._keep_receipt(key, subject, resident.receipt, reason)
 
     def renew(self, subject: SubjectId, consent: Consent) -> None:

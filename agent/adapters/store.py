@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
@@ -303,23 +304,20 @@ class SqliteStore:
     def _erase(self, event: Event, change: Erase, now: Now) -> None:
         cause = event.cause if isinstance(event, Erased) else ErasureCause.REQUESTED
         self._residents.erase(change.subject)
-        self._db.table("tombstones").insert(
-            {
-                "subject": change.subject,
-                "cause": cause,
-                "erased_at": now.wall,
-                "time_trusted": now.trusted,
-                "epoch": self._residents.epoch(),
-                "certificate": None,
-            }
+        tombstone = erasure.Tombstone(
+            change.subject, cause, now.wall, now.trusted, self._residents.epoch()
         )
+        row = asdict(tombstone) | {"proof": tombstone.proof(self._vault), "certificate": None}
+        self._db.table("tombstones").insert(row)
 
     def _finish_erasures(self, patience_ms: int) -> bool:
         """Cut the journal, and certify the erasures that it held up; False while a reader does."""
         pending = [
-            erasure.Tombstone(SubjectId(subject), cause, erased_at, bool(trusted), epoch)
-            for subject, cause, erased_at, trusted, epoch in self._rows(
-                "SELECT subject, cause, erased_at, time_trusted, epoch FROM tombstones "
+            erasure.Tombstone(SubjectId(subject), cause, erased_at, bool(trusted), epoch).proven(
+                self._vault, proof
+            )
+            for subject, cause, erased_at, trusted, epoch, proof in self._rows(
+                "SELECT subject, cause, erased_at, time_trusted, epoch, proof FROM tombstones "
                 "WHERE certificate IS NULL"
             )
         ]
@@ -340,8 +338,6 @@ class SqliteStore:
 
     def _certify(self, subject: SubjectId, note: str, now: Now) -> None:
         with transaction(self._db):
-            # What the device signs, it has looked at: nobody else's word that it should is enough.
-            self._residents.verify(self._log.state())
             self._residents.require_gone(subject)
             before = self._residents.total(subject, all_keys=False)
             certified = self._db.execute(

@@ -1,6 +1,7 @@
 """The roll: everybody enrolled, of whom only those are matched whose consent stands."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from hmac import compare_digest
 from itertools import islice
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from agent.core.events import (
     Append,
+    ConsentRenewed,
     ConsentSuspended,
     Effect,
     Erase,
@@ -20,7 +22,7 @@ from agent.core.policy import consent_objection
 from agent.core.types import Gallery, Notice, Now, Subject, SubjectId, Suspension
 
 SUSPENDED_AT_ONCE = 20
-"""Suspensions recorded with one input, at most: the deciding thread waits for each commit."""
+"""Suspensions begun or ended with one input: the deciding thread waits for each commit."""
 
 
 class Roll:
@@ -32,21 +34,26 @@ class Roll:
     gallery: Gallery
     """The templates of those whose consent stands; to everybody else the door is blind."""
     standing: Mapping[SubjectId, Subject]
-    """Everybody whose consent stands."""
+    """Everybody whose consent stands, and of whom nothing else is recorded."""
 
     def __init__(self, notice: Notice, model: str) -> None:
         self._notice = notice
         self._everybody: dict[SubjectId, Subject] = {}
-        self._unrecorded: dict[SubjectId, Suspension] = {}
+        self._unrecorded: dict[SubjectId, Suspension | None] = {}
+        self._leaving: list[SubjectId] = []
+        self._unerased: list[SubjectId] = []
         self._lapses_at = float("inf")
         self.standing = {}
         self.gallery = Gallery(np.empty((0, 0), np.float32), (), np.empty(0, np.intp), model)
 
     def load(self, loaded: StoreLoaded, now: Now) -> None:
-        """Take the store's content, and suspend whose consent does not stand now."""
+        """Take the store's content, but for those who asked to leave and are in it still."""
         self._everybody = dict(loaded.subjects)
-        self._unrecorded = {}
-        self.standing, self.gallery = self._everybody, loaded.gallery
+        self._leaving = [each for each in self._leaving if each in self._everybody]
+        self._unerased = list(self._leaving)
+        for each in self._leaving:
+            del self._everybody[each]
+        self.gallery = loaded.gallery
         self._sift(now)
 
     def lapse(self, now: Now) -> bool:
@@ -58,46 +65,57 @@ class Roll:
         return True
 
     def suspend(self) -> list[Effect]:
-        """Have recorded, once for each load, who was suspended; what is too much follows later."""
+        """Have recorded, once for each load, whose suspension began or ended; the rest later."""
         due = list(islice(self._unrecorded.items(), SUSPENDED_AT_ONCE))
-        for subject, _ in due:
+        for subject, objection in due:
             del self._unrecorded[subject]
-        return [
-            Append(ConsentSuspended(subject, reason), SuspendConsent(subject, reason))
-            for subject, reason in due
-        ]
+            self._everybody[subject] = replace(self._everybody[subject], suspended=objection)
+        return [_recorded(subject, objection) for subject, objection in due]
 
-    def leave(self, subject: SubjectId, code: str) -> list[Effect]:
-        """Erase a subject, once, where the code is its own; nothing tells a wrong one from none."""
+    def leave(self, subject: SubjectId, code: str) -> bool:
+        """Take out who gives the own leave code, for good; nothing tells a wrong one from none."""
         known = self._everybody.get(subject)
         if known is None or not known.leave_code:
-            return []
+            return False
         if not compare_digest(known.leave_code.encode(), code.encode()):
-            return []
-        self.strike(subject)
-        return [Append(Erased(subject), Erase(subject))]
-
-    def strike(self, subject: SubjectId) -> bool:
-        """Take out somebody who is being erased; say whether the subject was still there."""
-        known = self._everybody.pop(subject, None) is not None
+            return False
+        self._leaving.append(subject)
+        self._unerased.append(subject)
+        del self._everybody[subject]
         self._unrecorded.pop(subject, None)
         self.standing = {each: self.standing[each] for each in self.standing if each != subject}
         self.gallery = only(self.gallery, self.standing)
-        return known
+        return True
+
+    def erase(self) -> list[Effect]:
+        """Have those who leave erased, once for each load that has them still: one at a time."""
+        # The deciding thread waits for each, and it takes longer than any other commit.
+        due, self._unerased = self._unerased[:1], self._unerased[1:]
+        return [Append(Erased(subject), Erase(subject)) for subject in due]
 
     def _sift(self, now: Now) -> None:
         standing: dict[SubjectId, Subject] = {}
-        expiries: list[float] = []
-        for subject in self.standing.values():
+        lapses: list[float] = []
+        self._unrecorded = {}
+        for subject in self._everybody.values():
             objection = consent_objection(subject, self._notice, now)
-            if objection is not None:
-                if subject.suspended is None:
-                    self._unrecorded[subject.id] = objection
-                continue
-            standing[subject.id] = subject
-            if subject.consent is not None and subject.consent.expires is not None:
-                expiries.append(subject.consent.expires)
+            # Where nobody consented, there is nothing in the store to suspend.
+            if objection is not subject.suspended and subject.consent is not None:
+                self._unrecorded[subject.id] = objection
+            if subject.suspended is Suspension.EXPIRED and not now.trusted:
+                # Whether that is so still is to be seen as soon as the clock is set.
+                lapses.append(float("-inf"))
+            # Who was suspended is matched once the store has it that this is over, and says so.
+            if objection is None and subject.suspended is None:
+                standing[subject.id] = subject
+            if objection is None and subject.consent and subject.consent.expires is not None:
+                lapses.append(subject.consent.expires)
         self.standing = standing
         self.gallery = only(self.gallery, standing)
         # Of numbers of which one is none, numpy's least is none too, and so passes for reached.
-        self._lapses_at = float(np.min(expiries, initial=np.inf))
+        self._lapses_at = float(np.min(lapses, initial=np.inf))
+
+
+def _recorded(subject: SubjectId, objection: Suspension | None) -> Effect:
+    told = ConsentRenewed(subject) if objection is None else ConsentSuspended(subject, objection)
+    return Append(told, SuspendConsent(subject, objection))

@@ -16,11 +16,11 @@ from agent.core.events import (
     Append,
     Denied,
     Effect,
+    Energise,
     EnrolButtonHeld,
     EnrolCancelled,
     EnrolCommanded,
     EnrolmentFailure,
-    Erase,
     EraseCommanded,
     FaultCleared,
     Faulted,
@@ -113,7 +113,10 @@ class Controller:
         """Take one input and give the effects, to be done in order."""
         if self._roll.lapse(now):
             self._review()
-        effects = [*self._elapsed(now), *self._respond(happened, now), *self._settle(now)]
+        effects = [*self._elapsed(now), *self._respond(happened, now)]
+        # What follows an opening that fails is left undone: what must not be lost waits instead.
+        if not any(isinstance(effect, Energise) for effect in effects):
+            effects += self._settle(now)
         return [effect for effect in self._hold(effects) if self._is_news(effect, now)]
 
     def _elapsed(self, now: Now) -> list[Effect]:
@@ -141,7 +144,9 @@ class Controller:
             case EnrolCancelled():
                 return self._enroller.abandon(EnrolmentFailure.CANCELLED)
             case EraseCommanded():
-                return self._erase(happened)
+                if self._roll.leave(happened.subject, happened.code):
+                    self._review()
+                return []
             case Faulted():
                 return self._faulted(happened)
             case Recovered():
@@ -227,33 +232,20 @@ class Controller:
 
     def _loaded(self, loaded: StoreLoaded, now: Now) -> list[Effect]:
         self._roll.load(loaded, now)
-        self._held = [effect for effect in self._held if self._still_due(effect)]
         self._enroller.loaded(loaded.codes)
         self._review()
         return []
-
-    def _still_due(self, effect: Effect) -> bool:
-        """Say whether a held effect is not done already, and strike whom it is about to erase."""
-        if not (isinstance(effect, Append) and isinstance(effect.change, Erase)):
-            return True
-        return self._roll.strike(effect.change.subject)
 
     def _review(self) -> None:
         """Go by the roll as it is now."""
         self._judge = Judge(self._rules.recognition, self._calibration, self._roll.gallery)
         self._enroller.review(self._roll.standing)
 
-    def _erase(self, wanted: EraseCommanded) -> list[Effect]:
-        leaving = self._roll.leave(wanted.subject, wanted.code)
-        if leaving:
-            self._review()
-        return leaving
-
     def _settle(self, now: Now) -> list[Effect]:
-        """Have recorded what ended by itself. A store at fault is asked anew once it was loaded."""
+        """Have done what is due until a load of the store shows it done; not by one at fault."""
         if Part.STORE in self._faults:
             return []
-        return [*self._enroller.lapse(now.monotonic), *self._roll.suspend()]
+        return [*self._roll.erase(), *self._enroller.lapse(now.monotonic), *self._roll.suspend()]
 
     @property
     def _blocked(self) -> bool:

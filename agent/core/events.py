@@ -267,7 +267,7 @@ class ConsentSuspended:
 
 @dataclass(frozen=True, slots=True)
 class ConsentRenewed:
-    """A subject consented anew, and is matched again."""
+    """A subject's consent counts again, and the subject is matched."""
 
     subject: SubjectId
 
@@ -358,10 +358,10 @@ class Erase:
 
 @dataclass(frozen=True, slots=True)
 class SuspendConsent:
-    """Keep that a subject's consent does not count any more."""
+    """Keep why a subject's consent does not count any more. None: it counts again."""
 
     subject: SubjectId
-    reason: Suspension
+    reason: Suspension | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,14 +74,15 @@ class Attempts:
 def consent_objection(subject: Subject, notice: Notice, now: Now) -> Suspension | None:
     """Say why a subject is not to be matched, or None where the consent stands.
 
-    notice: the one in force. Where the wall clock is not set, no expiry is reached: `admissible`
-    keeps such a subject out.
+    notice: the one in force. What the store has recorded counts where nothing else can tell: that
+    the consent was withdrawn, and, while the wall clock is not set, that it has expired. Otherwise
+    no expiry is reached by such a clock: `admissible` keeps the subject out.
     """
-    if subject.suspended is not None:
-        return subject.suspended
     consent = subject.consent
-    if consent is None:
+    if consent is None or subject.suspended is Suspension.WITHDRAWN:
         return Suspension.WITHDRAWN
+    if subject.suspended is Suspension.EXPIRED and not now.trusted:
+        return Suspension.EXPIRED
     if not consent.notice == notice:
         return Suspension.NOTICE_CHANGED
     if subject.minor and not (consent.guardian and consent.guardian.strip()):

@@ -156,7 +156,10 @@ class Validity:
 
 
 class Suspension(StrEnum):
-    """Why a consent lets nobody be matched any more. A new consent ends it."""
+    """Why a consent lets nobody be matched any more.
+
+    A new consent ends it; all but a withdrawal end with their reason, too.
+    """
 
     WITHDRAWN = "withdrawn"
     EXPIRED = "expired"
@@ -195,8 +198,8 @@ class Subject:
 
     household: subjects of one household may resemble each other without being told apart;
     None makes the subject a household of its own. minor: a guardian must have consented.
-    consent: None where nobody consented. suspended: why the consent does not count, once that was
-    recorded. leave_code: whoever shows it may have this subject erased; empty where nothing does.
+    consent: None where nobody consented. suspended: why the consent does not count, as recorded
+    last. leave_code: whoever shows it may have this subject erased; empty where nothing does.
     """
 
     id: SubjectId

@@ -192,7 +192,7 @@ COLUMNS: dict[str, dict[str, str | int]] = {
     "meta": {"key": _OURS, "value": _NUMBER},
     "tombstones": {
         "subject": _RANDOM_ID, "cause": _OURS, "erased_at": _TIME, "time_trusted": _FLAG,
-        "epoch": _NUMBER, "certificate": r"(?s)doorward/erasure/1\n.*",
+        "epoch": _NUMBER, "proof": 32, "certificate": r"(?s)doorward/erasure/1\n.*",
     },
     "anchor": {"seq": _NUMBER, "hash": 32, "signature": 0},
     "events": {

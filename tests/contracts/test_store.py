@@ -471,6 +471,19 @@ def test_a_suspended_consent_stays_suspended_until_it_is_renewed(path: Path) -> 
         assert store.append(granted("s-1"), NOW).seq == 4
 
 
+def test_a_withdrawal_is_undone_by_a_new_consent_only(store: SqliteStore) -> None:
+    subject = enrol(store, "s-1")
+    for reason in (Suspension.EXPIRED, None, Suspension.WITHDRAWN):
+        told = ConsentRenewed(subject) if reason is None else ConsentSuspended(subject, reason)
+        store.append(told, NOW, SuspendConsent(subject, reason))
+        assert store.load(MODEL).subjects[subject].suspended is reason
+    # The agent may have read the store before the withdrawal.
+    for late in (Suspension.EXPIRED, None):
+        with pytest.raises(StoreError, match="s-1 has withdrawn meanwhile"):
+            store.append(ConsentRenewed(subject), NOW, SuspendConsent(subject, late))
+    assert store.load(MODEL).subjects[subject].suspended is Suspension.WITHDRAWN
+
+
 def test_nobody_is_granted_entry_on_a_receipt_that_this_device_did_not_sign(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -568,11 +581,15 @@ def test_an_erased_subject_is_gone_from_every_file_but_for_its_pseudonym(
 
 def test_nothing_is_certified_on_somebody_elses_word(path: Path, store: SqliteStore) -> None:
     enrol(store, "s-1")
-    sql(path, "INSERT INTO tombstones VALUES ('s-1', 'requested', 1.0, 1, 77, NULL)")
+    values = "'s-1', 'requested', 1.0, 1, 77, zeroblob(32)"
+    sql(path, f"INSERT INTO tombstones VALUES ({values}, NULL)")  # noqa: S608
     for look in (lambda: store.load(MODEL), lambda: new_store(path)):
-        with pytest.raises(DamagedStoreError, match="not those that the log vouches for"):
+        with pytest.raises(DamagedStoreError, match="s-1 was not recorded by this device"):
             look()
     assert store.certificate(SubjectId("s-1")) is None
+    sql(path, "UPDATE tombstones SET certificate = 'believe me'")
+    with pytest.raises(DamagedStoreError, match="not those that the log vouches for"):
+        store.load(MODEL)
 
 
 def test_a_certificate_trusts_the_clock_only_if_it_was_set_all_along(store: SqliteStore) -> None:

@@ -17,6 +17,7 @@ from agent.core.enroller import REFUSALS_APART
 from agent.core.events import (
     Announce,
     Append,
+    ConsentRenewed,
     ConsentSuspended,
     Denied,
     Drop,
@@ -135,7 +136,7 @@ class Account:
     rules: Rules
     kept: Mapping[SubjectId, Kept] = field(default_factory=dict)
     present: dict[SubjectId, Kept] = field(default_factory=dict)
-    """Of those in the store, whose consent stands: the others are strangers."""
+    """Of those in the store, who stay and whose consent stands: the others are strangers."""
     gallery_model: str = MODEL
     codes: tuple[EnrolmentCode, ...] = ()
     labels: set[str] = field(default_factory=set)
@@ -161,7 +162,8 @@ class Account:
     _uncommitted: SubjectId | None = None
     _unkept: set[SubjectId] = field(default_factory=set)
     _turned_away_at: float = -math.inf
-    _suspensions_owed: dict[SubjectId, Suspension] = field(default_factory=dict)
+    _suspensions_owed: dict[SubjectId, Suspension | None] = field(default_factory=dict)
+    _unsure: dict[SubjectId, Kept] = field(default_factory=dict)
     _leaving: set[SubjectId] = field(default_factory=set)
     _erasures_owed: set[SubjectId] = field(default_factory=set)
 
@@ -197,10 +199,12 @@ class Account:
 
     def fallen(self, subject: Subject, now: Now) -> Suspension | None:
         """Why somebody's consent does not stand, if so."""
-        consent, found = subject.consent, subject.suspended
-        if found is None and consent is None:
+        consent, recorded, found = subject.consent, subject.suspended, None
+        if consent is None or recorded is Suspension.WITHDRAWN:
             found = Suspension.WITHDRAWN
-        if found is None and consent is not None:
+        elif recorded is Suspension.EXPIRED and not now.trusted:
+            found = Suspension.EXPIRED
+        else:
             unsigned = subject.minor and (consent.guardian or "").strip() == ""
             over = consent.expires is not None and not consent.expires > now.wall
             if (consent.notice.version, consent.notice.sha256) != (NOTICE.version, NOTICE.sha256):
@@ -286,10 +290,10 @@ class Account:
         """Take what the door is about to be told of its store."""
         self.kept, self.gallery_model, self.codes = dict(kept), model, codes
         self._uncommitted = None
-        self._suspensions_owed = {}
-        self._erasures_owed &= set(kept)
-        # Those alone whose erasure waits for the store: it may well have failed to do the others.
-        self._leaving = set(self._erasures_owed)
+        self._suspensions_owed, self._unsure = {}, {}
+        # Who is in it still was not erased.
+        self._leaving &= set(kept)
+        self._erasures_owed = set(self._leaving)
         self.present = {each: kept[each] for each in kept if each not in self._leaving}
         visitor = kept.get(self.visit[0]) if self.visit else None
         if visitor is None or visitor.subject.revoked or not visitor.subject.administrator:
@@ -323,12 +327,18 @@ class Account:
                 pass
 
     def _sift(self, now: Now) -> None:
-        for subject, kept in list(self.present.items()):
-            why = self.fallen(kept.subject, now)
-            if why is not None:
-                del self.present[subject]
-                if kept.subject.suspended is None:
-                    self._suspensions_owed[subject] = why
+        ending = {s: self.kept[s] for s, why in self._suspensions_owed.items() if why is None}
+        judged = self.present | ending | (self._unsure if now.trusted else {})
+        for subject, kept in judged.items():
+            why, recorded = self.fallen(kept.subject, now), kept.subject.suspended
+            self._unsure.pop(subject, None)
+            self._suspensions_owed.pop(subject, None)
+            if why is not recorded and kept.subject.consent is not None:
+                self._suspensions_owed[subject] = why
+            if why is not None or recorded is not None:
+                self.present.pop(subject, None)
+            if recorded is Suspension.EXPIRED and not now.trusted:
+                self._unsure[subject] = kept
         if self.visit is not None and self.visit[0] not in self.present:
             self.visit = None
 
@@ -339,6 +349,7 @@ class Account:
             self._leaving.add(wanted.subject)
             self._erasures_owed.add(wanted.subject)
             self._suspensions_owed.pop(wanted.subject, None)
+            self._unsure.pop(wanted.subject, None)
             self.present.pop(wanted.subject, None)
             if self.visit is not None and self.visit[0] == wanted.subject:
                 self.visit = None
@@ -381,16 +392,21 @@ class Account:
 
     def after(self, happened: Input, now: Now, effects: Sequence[Effect]) -> None:
         """Take all that the door did about an input."""
+        opening = False
+        erasures = [e for e in effects if isinstance(e, Append) and isinstance(e.event, Erased)]
+        promise(len(erasures) <= 1, "a door that is busy with erasures")
         for number, effect in enumerate(effects):
             following = effects[number + 1] if number + 1 < len(effects) else None
             match effect:
                 case Append():
                     promise(Part.STORE not in self.faults, "a record for a store at fault")
+                    promise(not opening, "a record that is lost where the door does not open")
                     self._private(effect.event)
                     self._recorded(effect, happened, now)
                 case Energise():
                     before = effects[number - 1] if number else None
                     self._energised(effect, before, now)
+                    opening = True
                     promise(following == Announce(LockState.UNLOCKED), "an opening unannounced")
                 case Drop():
                     self._dropped(happened, now)
@@ -409,8 +425,9 @@ class Account:
         if Part.STORE not in self.faults:
             promise(not self._spending_owed, "a second guess")
             promise(not self._failures_owed, "an enrolment that ends without a record")
-            promise(not self._suspensions_owed, "a consent that falls without a record")
-            promise(not self._erasures_owed, "a resident who cannot leave")
+        if Part.STORE not in self.faults and not opening:
+            promise(not self._suspensions_owed, "a consent that falls or stands without a record")
+            promise(bool(erasures) or not self._erasures_owed, "a resident who cannot leave")
             promise(self._live(now) or not self.codes, "a code that lies around")
         late = self.open_until is not None and now.monotonic >= self.open_until
         promise(not late, "the door open past its time")
@@ -452,6 +469,11 @@ class Account:
                 promise(owed is reason, "a consent suspended twice, or for no reason")
                 promise(change == SuspendConsent(subject, reason), "a suspension that is not kept")
                 self.reached[f"suspended: {reason}"] += 1
+            case ConsentRenewed(subject=subject):
+                owed = self._suspensions_owed.pop(subject, Suspension.WITHDRAWN)
+                promise(owed is None, "a consent that counts again for no reason")
+                promise(change == SuspendConsent(subject, None), "a suspension that does not end")
+                self.reached["consent counts again"] += 1
             case EnrolmentLapsed():
                 promise(bool(self.codes) and not self._live(now), "a code forgotten too soon")
                 promise(change == SpendCodes(), "a code that is not forgotten")

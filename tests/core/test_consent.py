@@ -6,6 +6,7 @@ import pytest
 from agent.core.consent import SUSPENDED_AT_ONCE, Roll
 from agent.core.events import (
     Append,
+    ConsentRenewed,
     ConsentSuspended,
     Effect,
     Erase,
@@ -19,6 +20,7 @@ from tests.core.people import CONSENT, MODEL, NOTICE, Person, now_at, resident, 
 ADA, BEN = somebody("ada"), somebody("ben")
 NAN = float("nan")
 LEAVE = "5f3a9c0b71d2e84610aa"
+UNGUARDED: dict[str, object] = {"minor": True}
 
 
 def until(expires: float) -> dict[str, object]:
@@ -38,6 +40,14 @@ def matched(roll: Roll) -> list[SubjectId]:
 
 def suspended(subject: SubjectId, reason: Suspension) -> Effect:
     return Append(ConsentSuspended(subject, reason), SuspendConsent(subject, reason))
+
+
+def renewed(subject: SubjectId) -> Effect:
+    return Append(ConsentRenewed(subject), SuspendConsent(subject, None))
+
+
+def erased(subject: SubjectId) -> Effect:
+    return Append(Erased(subject), Erase(subject))
 
 
 # --- whose consent stands -------------------------------------------------------------------------
@@ -63,34 +73,85 @@ def test_where_every_consent_stands_the_gallery_is_the_stores_own() -> None:
     assert roll.suspend() == []
 
 
-def test_whoever_has_not_consented_is_in_no_gallery_and_suspended_once() -> None:
+def test_whoever_never_consented_is_in_no_gallery_and_has_nothing_to_suspend() -> None:
     roll = roll_of(Subject(ADA.id))
+
+    assert matched(roll) == [BEN.id]
+    assert roll.suspend() == []
+
+
+def test_whose_consent_does_not_stand_is_in_no_gallery_and_suspended_once() -> None:
+    roll = roll_of(resident(ADA.id, **UNGUARDED))
 
     assert matched(roll) == [BEN.id]
     assert np.array_equal(roll.gallery.matrix, BEN.face[None])
     assert list(roll.standing) == [BEN.id]
-    assert roll.suspend() == [suspended(ADA.id, Suspension.WITHDRAWN)]
+    assert roll.suspend() == [suspended(ADA.id, Suspension.NO_GUARDIAN)]
     assert roll.suspend() == []
 
 
-def test_a_suspension_that_the_store_knows_is_not_recorded_again() -> None:
-    roll = roll_of(resident(ADA.id, suspended=Suspension.EXPIRED))
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"suspended": Suspension.WITHDRAWN},
+        {"suspended": Suspension.EXPIRED} | until(2.0),
+        {"suspended": Suspension.NO_GUARDIAN} | UNGUARDED,
+    ],
+)
+def test_a_suspension_that_the_store_knows_is_not_recorded_again(known: dict[str, object]) -> None:
+    roll = roll_of(resident(ADA.id, **known))
 
     assert matched(roll) == [BEN.id]
     assert roll.suspend() == []
 
 
-def test_a_suspension_that_was_not_committed_is_recorded_again_once_it_is_loaded() -> None:
-    roll = roll_of(Subject(ADA.id))
+def test_a_suspension_for_another_reason_than_the_store_knows_is_recorded() -> None:
+    roll = roll_of(resident(ADA.id, suspended=Suspension.NOTICE_CHANGED, **UNGUARDED))
+
+    assert matched(roll) == [BEN.id]
+    assert roll.suspend() == [suspended(ADA.id, Suspension.NO_GUARDIAN)]
+    assert roll.suspend() == []
+
+
+@pytest.mark.parametrize(
+    "reason", [Suspension.NOTICE_CHANGED, Suspension.NO_GUARDIAN, Suspension.EXPIRED]
+)
+def test_a_suspension_without_a_reason_any_more_ends_once_and_then_the_subject_is_matched(
+    reason: Suspension,
+) -> None:
+    roll = roll_of(resident(ADA.id, suspended=reason))
+
+    assert matched(roll) == [BEN.id]
+    assert roll.suspend() == [renewed(ADA.id)]
+    assert roll.suspend() == []
+    roll.load(store_of((ADA, BEN)), now_at(2.0))
+    assert roll.suspend() == []
+    assert matched(roll) == [ADA.id, BEN.id]
+
+
+def test_an_end_of_a_suspension_that_was_not_committed_is_recorded_again() -> None:
+    ada = resident(ADA.id, suspended=Suspension.NOTICE_CHANGED)
+    roll = roll_of(ada)
     recorded = roll.suspend()
 
-    roll.load(store_of((ADA, BEN), (Subject(ADA.id),)), now_at(2.0))
+    roll.load(store_of((ADA, BEN), (ada,)), now_at(2.0))
+
+    assert matched(roll) == [BEN.id]
+    assert roll.suspend() == recorded
+
+
+def test_a_suspension_that_was_not_committed_is_recorded_again_once_it_is_loaded() -> None:
+    ada = resident(ADA.id, **UNGUARDED)
+    roll = roll_of(ada)
+    recorded = roll.suspend()
+
+    roll.load(store_of((ADA, BEN), (ada,)), now_at(2.0))
 
     assert roll.suspend() == recorded
 
 
 def test_whoever_consented_anew_before_the_suspension_was_recorded_is_not_suspended() -> None:
-    roll = roll_of(Subject(ADA.id))
+    roll = roll_of(resident(ADA.id, **UNGUARDED))
 
     roll.load(store_of((ADA, BEN)), now_at(2.0))
 
@@ -142,9 +203,19 @@ def test_one_consent_ends_after_the_other() -> None:
     assert roll.lapse(now_at(3.0, 3000.0))
     assert matched(roll) == []
     assert roll.suspend() == [
-        suspended(BEN.id, Suspension.EXPIRED),
         suspended(ADA.id, Suspension.EXPIRED),
+        suspended(BEN.id, Suspension.EXPIRED),
     ]
+
+
+def test_what_was_recorded_is_not_recorded_again_when_the_next_consent_ends() -> None:
+    roll = roll_of(resident(ADA.id, **until(3000.0)), resident(BEN.id, **until(2000.0)))
+    roll.lapse(now_at(2.0, 2000.0))
+    assert roll.suspend() == [suspended(BEN.id, Suspension.EXPIRED)]
+
+    roll.lapse(now_at(3.0, 3000.0))
+
+    assert roll.suspend() == [suspended(ADA.id, Suspension.EXPIRED)]
 
 
 def test_a_consent_that_ended_stays_ended_when_the_clock_is_set_back() -> None:
@@ -166,6 +237,20 @@ def test_an_expiry_is_noticed_as_soon_as_the_clock_is_set() -> None:
     assert matched(roll) == [BEN.id]
 
 
+@pytest.mark.parametrize(("expires", "due"), [(5000.0, [renewed(ADA.id)]), (4000.0, [])])
+def test_an_expiry_that_is_known_is_looked_at_again_as_soon_as_the_clock_is_set(
+    expires: float, due: list[Effect]
+) -> None:
+    ada = resident(ADA.id, suspended=Suspension.EXPIRED, **until(expires))
+    roll = roll_of(ada, wall=9000.0, trusted=False)
+
+    assert not roll.lapse(now_at(2.0, 4000.0, trusted=False))
+    assert (matched(roll), roll.suspend()) == ([BEN.id], [])
+    assert roll.lapse(now_at(3.0, 4000.0))
+    assert (matched(roll), roll.suspend()) == ([BEN.id], due)
+    assert not roll.lapse(now_at(4.0, 4000.0))
+
+
 @pytest.mark.parametrize("people", [(ADA, BEN), (BEN, ADA)])
 def test_an_expiry_that_is_no_number_is_reached_once_the_clock_is_set(
     people: tuple[Person, ...],
@@ -181,19 +266,22 @@ def test_an_expiry_that_is_no_number_is_reached_once_the_clock_is_set(
 # --- leaving --------------------------------------------------------------------------------------
 
 
-def test_whoever_shows_the_leave_code_is_erased_once() -> None:
+def test_whoever_gives_the_leave_code_is_erased_once() -> None:
     roll = roll_of(resident(ADA.id, leave_code=LEAVE))
 
-    assert roll.leave(ADA.id, LEAVE) == [Append(Erased(ADA.id), Erase(ADA.id))]
-    assert roll.leave(ADA.id, LEAVE) == []
+    assert roll.leave(ADA.id, LEAVE)
+    assert not roll.leave(ADA.id, LEAVE)
+    assert roll.erase() == [erased(ADA.id)]
+    assert roll.erase() == []
     assert matched(roll) == [BEN.id]
     assert list(roll.standing) == [BEN.id]
 
 
 def test_whoever_is_suspended_may_leave_and_is_not_suspended_any_more() -> None:
-    roll = roll_of(Subject(ADA.id, leave_code=LEAVE))
+    roll = roll_of(resident(ADA.id, leave_code=LEAVE, **UNGUARDED))
 
-    assert roll.leave(ADA.id, LEAVE) == [Append(Erased(ADA.id), Erase(ADA.id))]
+    assert roll.leave(ADA.id, LEAVE)
+    assert roll.erase() == [erased(ADA.id)]
     assert roll.suspend() == []
 
 
@@ -201,31 +289,49 @@ def test_whoever_is_suspended_may_leave_and_is_not_suspended_any_more() -> None:
 def test_a_wrong_leave_code_does_nothing(code: str) -> None:
     roll = roll_of(resident(ADA.id, leave_code=LEAVE), resident(BEN.id, leave_code="B" * 16))
 
-    assert roll.leave(ADA.id, code) == []
+    assert not roll.leave(ADA.id, code)
+    assert roll.erase() == []
     assert matched(roll) == [ADA.id, BEN.id]
 
 
 def test_nobody_leaves_who_is_unknown_or_has_no_leave_code() -> None:
     roll = roll_of()
 
-    assert roll.leave(SubjectId("nobody"), "") == []
-    assert roll.leave(ADA.id, "") == []
+    assert not roll.leave(SubjectId("nobody"), "")
+    assert not roll.leave(ADA.id, "")
+    assert roll.erase() == []
 
 
-def test_an_erasure_that_was_not_committed_may_be_asked_for_again_once_the_store_is_loaded() -> (
-    None
-):
-    ada = resident(ADA.id, leave_code=LEAVE)
+def test_an_erasure_is_asked_for_with_each_load_that_shows_that_it_failed() -> None:
+    ada = resident(ADA.id, leave_code=LEAVE, **UNGUARDED)
     roll = roll_of(ada)
-    erased = roll.leave(ADA.id, LEAVE)
+    roll.leave(ADA.id, LEAVE)
+    assert roll.erase() == [erased(ADA.id)]
 
-    roll.load(store_of((ADA, BEN), (ada,)), now_at(2.0))
+    for at in (2.0, 3.0):
+        roll.load(store_of((ADA, BEN), (ada,)), now_at(at))
 
-    assert roll.leave(ADA.id, LEAVE) == erased
+        assert (matched(roll), list(roll.standing)) == ([BEN.id], [BEN.id])
+        assert not roll.leave(ADA.id, LEAVE)
+        assert (roll.erase(), roll.erase()) == ([erased(ADA.id)], [])
+        assert roll.suspend() == []
 
 
-def test_striking_tells_who_was_there() -> None:
-    roll = roll_of()
+def test_a_load_without_the_subject_ends_the_erasure() -> None:
+    roll = roll_of(resident(ADA.id, leave_code=LEAVE))
+    roll.leave(ADA.id, LEAVE)
 
-    assert roll.strike(ADA.id)
-    assert not roll.strike(ADA.id)
+    roll.load(store_of((BEN,)), now_at(2.0))
+    assert roll.erase() == []
+    roll.load(store_of((ADA, BEN)), now_at(3.0))
+
+    assert roll.erase() == []
+    assert matched(roll) == [ADA.id, BEN.id]
+
+
+def test_those_who_leave_are_erased_one_at_a_time() -> None:
+    roll = roll_of(*(resident(person.id, leave_code=LEAVE) for person in (ADA, BEN)))
+    roll.leave(BEN.id, LEAVE)
+    roll.leave(ADA.id, LEAVE)
+
+    assert [roll.erase() for _ in range(3)] == [[erased(BEN.id)], [erased(ADA.id)], []]

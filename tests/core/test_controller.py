@@ -11,6 +11,7 @@ from agent.core.events import (
     Acknowledged,
     Announce,
     Append,
+    ConsentRenewed,
     ConsentSuspended,
     Denied,
     Drop,
@@ -474,6 +475,10 @@ def suspended(person: Person, reason: Suspension) -> Effect:
     return Append(ConsentSuspended(person.id, reason), SuspendConsent(person.id, reason))
 
 
+def renewed(person: Person) -> Effect:
+    return Append(ConsentRenewed(person.id), SuspendConsent(person.id, None))
+
+
 def expire(door: Site) -> list[Effect]:
     """Let the wall clock jump ahead of every consent that ends."""
     door.ahead += 1000.0
@@ -488,21 +493,46 @@ def test_whoever_has_not_consented_is_a_stranger() -> None:
 
 def test_a_consent_that_does_not_stand_when_the_store_is_loaded_is_suspended_at_once() -> None:
     door = site()
-    store = store_of((ADA, BEN), (Subject(ADA.id),))
+    store = store_of((ADA, BEN), (resident(ADA.id, minor=True),))
 
-    assert door.give(store) == [suspended(ADA, Suspension.WITHDRAWN)]
+    assert door.give(store) == [suspended(ADA, Suspension.NO_GUARDIAN)]
     assert door.wait(1.0) == []
 
 
-def test_the_door_does_what_it_opens_for_before_it_records_suspensions() -> None:
-    door = Site(store_of((ADA, BEN), (ending(BEN, 500.0),)))
+def test_a_suspension_without_a_reason_any_more_ends_and_the_subject_is_matched_then() -> None:
+    reverted = resident(ADA.id, suspended=Suspension.NOTICE_CHANGED)
+    door = site()
+
+    assert door.give(store_of((ADA, BEN), (reverted,))) == [renewed(ADA)]
+    assert door.wait(1.0) == []
+    assert opened(door.stand(*[ADA] * 3)) == []
+    assert door.give(store_of((ADA, BEN))) == []
+    assert opened(door.stand(*[ADA] * 3)) == [ADA.id]
+
+
+def test_a_suspension_for_want_of_time_ends_by_a_clock_that_is_set_only() -> None:
+    kept = ending(ADA, 500.0, suspended=Suspension.EXPIRED)
+    door = Site(store_of((BEN,)), trusted=False)
+    assert door.give(store_of((ADA, BEN), (kept,))) == []
+
+    door.trusted = True
+
+    assert door.wait(1.0) == [renewed(ADA)]
+
+
+def test_nothing_is_recorded_behind_an_opening_that_may_fail() -> None:
+    door = Site(store_of((ADA, BEN), (ending(BEN, 500.0),), (code(issued_at=40.6),)))
     door.stand(ADA, ADA)
     door.ahead = 1000.0
 
     effects = door.stand(ADA)
 
     assert isinstance(effects[1], Energise)
-    assert effects[-1] == suspended(BEN, Suspension.EXPIRED)
+    assert [type(event) for event in events(effects)] == [Granted]
+    assert door.wait(0.0) == [
+        Append(EnrolmentLapsed(), SpendCodes()),
+        suspended(BEN, Suspension.EXPIRED),
+    ]
 
 
 def test_a_new_notice_suspends_twenty_with_each_input() -> None:
@@ -627,6 +657,57 @@ def test_a_resident_leaves_whatever_else_is_at_fault(part: Part) -> None:
     door.give(Faulted(part, "broken"))
 
     assert door.give(EraseCommanded(ADA.id, LEAVE)) == [ERASED]
+
+
+def test_an_erasure_that_the_store_failed_to_do_is_done_once_it_works() -> None:
+    door = site_of_leaver()
+    assert door.give(EraseCommanded(ADA.id, LEAVE)) == [ERASED]
+    door.give(Faulted(Part.STORE, "locked"))
+    assert events(door.give(door.store)) == []
+
+    assert door.give(Recovered(Part.STORE))[-1] == ERASED
+    assert opened(door.stand(*[ADA] * 3)) == []
+    door.give(store_of((BEN,)))
+    assert door.wait(1.0) == []
+
+
+def test_no_number_of_other_records_displaces_an_erasure() -> None:
+    door = site_of_leaver()
+    door.give(Faulted(Part.STORE, "full"))
+    door.give(EraseCommanded(ADA.id, LEAVE))
+    for number in range(HELD_AT_MOST):
+        door.give(Faulted(Part.BROKER, f"away {number}"))
+        door.give(Recovered(Part.BROKER))
+
+    assert ERASED in door.give(Recovered(Part.STORE))
+
+
+def test_an_erasure_in_a_batch_of_which_the_first_fails_is_done_after_all() -> None:
+    door = site_of_leaver()
+    door.give(Faulted(Part.STORE, "full"))
+    door.give(EraseCommanded(ADA.id, LEAVE))
+    assert ERASED in door.give(Recovered(Part.STORE))
+    door.give(Faulted(Part.STORE, "full still"))
+    door.give(door.store)
+
+    assert ERASED in door.give(Recovered(Part.STORE))
+
+
+def test_those_who_leave_in_an_outage_are_erased_one_with_each_input_none_with_an_opening() -> None:
+    people = [somebody(f"somebody {number}") for number in range(4)]
+    leavers = [resident(person.id, leave_code=LEAVE) for person in people]
+    door = Site(store_of((ADA, *people), leavers))
+    door.give(Faulted(Part.STORE, "full"))
+    for person in people:
+        door.give(EraseCommanded(person.id, LEAVE))
+
+    batches = [door.give(Recovered(Part.STORE)), *(door.stand(ADA) for _ in range(3))]
+
+    gone = [[e.subject for e in events(batch) if isinstance(e, Erased)] for batch in batches]
+    assert gone == [[people[0].id], [people[1].id], [people[2].id], []]
+    assert opened(batches[3]) == [ADA.id]
+    assert door.wait(0.0) == [Append(Erased(people[3].id), Erase(people[3].id))]
+    assert door.wait(0.0) == []
 
 
 def test_an_erasure_waits_for_the_store_and_happens_once() -> None:

@@ -104,6 +104,14 @@ FALLEN: list[dict[str, object]] = [
     {"consent": replace(CONSENT, expires=NAN)},
 ]
 """What a consent that does not stand may be like."""
+RECORDED: list[dict[str, object]] = [
+    {"suspended": Suspension.NOTICE_CHANGED},
+    {"suspended": Suspension.NO_GUARDIAN},
+    {"suspended": Suspension.NOTICE_CHANGED, "minor": True},
+    {"suspended": Suspension.EXPIRED, "consent": replace(CONSENT, expires=1.0)},
+    {"suspended": Suspension.EXPIRED, "consent": replace(CONSENT, expires=1e12)},
+]
+"""What was suspended, perhaps for a reason that is none any more."""
 SOUND: dict[str, object] = {"consent": CONSENT, "suspended": None, "minor": False}
 GUARDED: dict[str, object] = {"minor": True, "consent": replace(CONSENT, guardian="Mum")}
 MINUTES = [600, 0, 359, 360, 479, 480, 1079, 1080, 7439, 8700, 9960, 10079]
@@ -200,7 +208,8 @@ class Machine(RuleBasedStateMachine):
                 del self.disk[subject]
             case SuspendConsent(subject=subject, reason=reason):
                 kept = self.disk[subject]
-                promise(kept.subject.suspended is None, "a suspension recorded twice")
+                promise(kept.subject.suspended is not reason, "a suspension recorded twice")
+                promise(kept.subject.consent is not None, "a suspension of no consent")
                 self.disk[subject] = replace(kept, subject=replace(kept.subject, suspended=reason))
             case _:
                 return False
@@ -397,11 +406,12 @@ class Machine(RuleBasedStateMachine):
         """And consents anew, perhaps by a guardian."""
         double = {CLEO: CARA, FAYE: FLORA, DORA: DINA, DINA: DORA}.get(person, BEN)
         self.trusted = trusted
-        for fallen in FALLEN:
+        for fallen in [*FALLEN, *RECORDED]:
             self.change(person.id, **SOUND | fallen)
             self.comes_home(person, 3)
         self.comes_home(double)
         self.trusted = True
+        self.comes_home(person, 3)
         self.change(person.id, **SOUND if trusted else SOUND | GUARDED)
         self.comes_home(person)
 
@@ -417,6 +427,14 @@ class Machine(RuleBasedStateMachine):
         self.trusted = True
         self.stand(person, 5, 0.25)
         self.change(person.id, **SOUND)
+
+    @rule(person=residents, other=residents)
+    def is_let_in_as_the_consent_of_somebody_ends(self, person: Person, other: Person) -> None:
+        self.wait(60.0)
+        self.trusted = True
+        self.change(other.id, consent=replace(CONSENT, expires=self.now.wall + 0.25))
+        self.stand(person, 5)
+        self.change(other.id, **SOUND)
 
     @rule(loads=st.booleans())
     def an_administrators_consent_falls_after_a_visit(self, loads: bool) -> None:
@@ -472,6 +490,27 @@ class Machine(RuleBasedStateMachine):
             self.disk[person.id] = kept
             self.load()
 
+    @rule(people=st.lists(residents, min_size=1, max_size=3, unique=True), full=st.booleans())
+    def leaves_though_the_store_fails(self, people: list[Person], full: bool) -> None:
+        """With the erasure itself, or before it; the consent falls in the meantime."""
+        gone = {each.id: self.disk[each.id] for each in people if each.id in self.disk}
+        self.trusted = True
+        for person in people:
+            self.change(person.id, consent=replace(CONSENT, expires=self.now.wall + 10.0))
+        self.disk_full = True
+        if not full:
+            self.give(Faulted(Part.STORE, "broken"))
+        for person in people:
+            self.give(EraseCommanded(person.id, f"LEAVE {person.name}."))
+        self.wait(15.0)
+        self.everything_is_mended()
+        for person in people:
+            self.comes_home(person, 3)
+        promise(not gone.keys() & self.disk.keys(), "an erasure that is forgotten")
+        self.account.reached["left in spite of the store"] += bool(gone)
+        self.disk |= gone
+        self.load()
+
     @rule(person=residents, code=st.sampled_from(["", "LEAVE ada."]))
     def leaves_without_a_code(self, person: Person, code: str) -> None:
         self.change(person.id, leave_code="")
@@ -506,7 +545,11 @@ class Machine(RuleBasedStateMachine):
 
     @rule(part=st.sampled_from(Part))
     def a_part_recovers(self, part: Part) -> None:
-        if part is not Part.STORE or not self.disk_full:
+        if part is not Part.STORE:
+            self.give(Recovered(part))
+        elif not self.disk_full:
+            # A store that works again is read before anything else is done.
+            self.load()
             self.give(Recovered(part))
 
     @precondition(lambda self: self.account.faults)
@@ -514,8 +557,7 @@ class Machine(RuleBasedStateMachine):
     def everything_is_mended(self) -> None:
         self.disk_full = False
         for part in sorted(self.account.faults):
-            self.give(Recovered(part))
-        self.load()
+            self.a_part_recovers(part)
 
     @rule(person=residents, lasting=lasting)
     def the_disk_fills_up(self, person: Person, lasting: bool) -> None:
@@ -750,12 +792,13 @@ OFTEN = [
     "not enrolled: cancelled",
     "not enrolled: fault",
     "not enrolled: not committed",
-    "suspended: withdrawn",
     "suspended: expired",
     "suspended: notice_changed",
     "suspended: no_guardian",
+    "consent counts again",
     "code lapsed",
     "left",
+    "left in spite of the store",
     "damaged templates",
     "stale frames",
 ]

@@ -302,7 +302,36 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
     "whoever consented to nothing is matched": [
         (POLICY, "return Suspension.WITHDRAWN", "return None")
     ],
-    "a suspension is overlooked": [(POLICY, "if subject.suspended is not None:", "if False:")],
+    "a withdrawal is overlooked": [
+        (POLICY, "consent is None or subject.suspended is Suspension.WITHDRAWN", "consent is None")
+    ],
+    "a suspension outlives its reason": [
+        (
+            POLICY,
+            "    if consent is None or subject",
+            "    if subject.suspended: return subject.suspended\n"  # noqa: ISC004
+            "    if consent is None or subject",
+        )
+    ],
+    "a consent that is known to have expired counts by a clock that was not set": [
+        (POLICY, "if subject.suspended is Suspension.EXPIRED and not now.trusted:", "if False:")
+    ],
+    "an expiry that is known is not looked at once the clock is set": [
+        (CONSENT, 'lapses.append(float("-inf"))', "pass")
+    ],
+    "a consent that was never given is suspended": [
+        (CONSENT, "and subject.consent is not None:", "and True:")
+    ],
+    "that a consent counts again is not recorded": [
+        (CONSENT, "if objection is not subject.suspended and", "if objection and")
+    ],
+    "that a consent counts again is told and not kept": [
+        (
+            CONSENT,
+            "Append(told, SuspendConsent(subject, objection))",
+            "Append(told, objection and SuspendConsent(subject, objection))",
+        )
+    ],
     "a consent to another notice counts": [
         (POLICY, "if not consent.notice == notice:", "if False:")
     ],
@@ -333,7 +362,7 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
         (
             CONSENT,
             "self.standing = standing\n        self.gallery = only(self.gallery, standing)",
-            "pass",
+            "self.standing = self._everybody",
         )
     ],
     "templates are mixed up where the gallery is filtered": [
@@ -343,14 +372,14 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
         (CONSENT, "if not now.trusted or now.wall < self._lapses_at:", "if True:")
     ],
     "an expiry is noticed once only": [
-        (CONSENT, "float(np.min(expiries, initial=np.inf))", "float('inf')")
+        (CONSENT, "float(np.min(lapses, initial=np.inf))", "float('inf')")
     ],
     "a suspension is not recorded": [(CONTROLLER, ", *self._roll.suspend()]", "]")],
-    "a suspension is recorded again and again": [
-        (CONSENT, "del self._unrecorded[subject]", "pass")
-    ],
     "a suspension that is known is recorded again": [
-        (CONSENT, "if subject.suspended is None:", "if True:")
+        (CONSENT, "if objection is not subject.suspended and", "if objection is not None and")
+    ],
+    "a record is lost with an opening that fails": [
+        (CONTROLLER, "if not any(isinstance(effect, Energise) for effect in effects):", "if True:")
     ],
     "a suspension is recorded for a store at fault": [
         (CONTROLLER, "        if Part.STORE in self._faults:\n            return []\n", "")
@@ -369,18 +398,25 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
     "no leave code is a leave code": [
         (CONSENT, "if known is None or not known.leave_code:", "if known is None:")
     ],
-    "a resident is erased as often as it is asked for": [
-        (CONSENT, "        self.strike(subject)\n        return [", "        return [")
+    "an erasure that failed is forgotten": [
+        (CONSENT, "self._unerased = list(self._leaving)", "self._unerased = []")
     ],
-    "whoever waits to be erased is erased twice": [
-        (CONTROLLER, "return self._roll.strike(effect.change.subject)", "return True")
+    "an erasure that failed is asked for with the next load alone": [
+        (
+            CONSENT,
+            "self._unerased = list(self._leaving)",
+            "self._unerased, self._leaving = self._leaving, []",
+        )
     ],
     "whoever was erased meanwhile is erased again": [
-        (
-            CONTROLLER,
-            "return self._roll.strike(effect.change.subject)",
-            "self._roll.strike(effect.change.subject); return True",
-        )
+        (CONSENT, "[each for each in self._leaving if each in self._everybody]", "self._leaving"),
+        (CONSENT, "del self._everybody[each]", "self._everybody.pop(each, None)"),
+    ],
+    "all who leave are erased at once": [
+        (CONSENT, "self._unerased[:1], self._unerased[1:]", "self._unerased, []")
+    ],
+    "whoever waits to be erased is looked after like everybody": [
+        (CONSENT, "            del self._everybody[each]\n", "            pass\n")
     ],
     "an erasure is told of and not done": [
         (CONSENT, "Append(Erased(subject), Erase(subject))", "Append(Erased(subject))")

@@ -126,7 +126,10 @@ def ending(expires: float) -> Subject:
     [
         (resident(ADA), None),
         (Subject(ADA), Suspension.WITHDRAWN),
-        (resident(ADA, suspended=Suspension.NO_GUARDIAN), Suspension.NO_GUARDIAN),
+        (resident(ADA, suspended=Suspension.WITHDRAWN), Suspension.WITHDRAWN),
+        (resident(ADA, suspended=Suspension.NOTICE_CHANGED), None),
+        (resident(ADA, suspended=Suspension.NO_GUARDIAN), None),
+        (resident(ADA, suspended=Suspension.EXPIRED), None),
         (
             resident(ADA, consent=replace(CONSENT, notice=Notice("2025-01", NOTICE.sha256))),
             Suspension.NOTICE_CHANGED,
@@ -154,6 +157,16 @@ def test_a_consent_stands_until_something_is_against_it(
 def test_no_consent_expires_by_a_clock_that_was_not_set() -> None:
     for expires in (WALL - 1, NAN):
         assert consent_objection(ending(expires), NOTICE, now_at(5.0, WALL, trusted=False)) is None
+
+
+@pytest.mark.parametrize("expires", [WALL - 1, WALL + 1])
+def test_no_consent_that_expired_counts_again_by_a_clock_that_was_not_set(expires: float) -> None:
+    known = replace(ending(expires), suspended=Suspension.EXPIRED)
+    other = Notice("2025-01", NOTICE.sha256)
+    now = now_at(5.0, WALL, trusted=False)
+
+    assert consent_objection(known, NOTICE, now) is Suspension.EXPIRED
+    assert consent_objection(known, other, now) is Suspension.EXPIRED
 
 
 def test_a_wall_clock_that_is_no_number_ends_a_consent_that_expires() -> None:

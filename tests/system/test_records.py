@@ -100,7 +100,7 @@ def test_a_consent_is_shown_exported_withdrawn_and_renewed(
 
     [withdrawn] = resident.ask("consent", "withdraw", ADA)
     assert (withdrawn["event"], withdrawn["reason"]) == ("consent_suspended", "withdrawn")
-    assert "does not count any more" in resident.refuses("consent", "withdraw", ADA)
+    assert "is withdrawn already" in resident.refuses("consent", "withdraw", ADA)
     [status] = resident.ask("status")
     assert (status["residents"], status["suspended"], status["compared"]) == (0, 1, 0)
     assert "withdrawn" in resident.type("list")[1]
