@@ -1,20 +1,28 @@
-"""What an erasure does outside the database: room on a full disk, older copies, the certificate."""
+"""Erasures, seen through: room on a full disk, the journal, older copies, the certificate."""
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
+from functools import partial
 from hmac import compare_digest
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
-from agent.adapters.database import connect
+from sqlite_utils import Database
+
+from agent.adapters.database import connect, settle, transaction, translated, truncate_journal
 from agent.adapters.devicekey import erasure_limit
 from agent.adapters.documents import Certificate, text_of
+from agent.adapters.epoch import EpochSecret
 from agent.adapters.files import open_for_owner
+from agent.adapters.residents import Residents
 from agent.adapters.vault import Vault
+from agent.core.events import ErasureCause, ErasureCertified, Event
 from agent.core.types import Now, SubjectId
+from agent.errors import FullDiskError
+from agent.ports import Clock
 
 BALLAST_BYTES = 4 * 1024 * 1024
 """Room kept for an erasure: it rewraps the keys of 10,000 residents."""
@@ -22,6 +30,7 @@ BACKUPS = "backups"
 """Name of the folder of backups, beside the database."""
 
 
+_T = TypeVar("_T")
 _SEALED = (
     ("keys", "subject", "wrapped"),
     ("subjects", "id", "sealed"),
@@ -116,7 +125,9 @@ def scrub(copy: Path, subject: SubjectId) -> bool:
     return True
 
 
-def certificate(vault: Vault, tombstone: Tombstone, unreached: Sequence[str], now: Now) -> str:
+def signed_certificate(
+    vault: Vault, tombstone: Tombstone, unreached: Sequence[str], now: Now
+) -> str:
     """Give the signed certificate of an erasure that was completed now.
 
     unreached: names of copies on the device that could not be overwritten.
@@ -144,3 +155,99 @@ def certificate(vault: Vault, tombstone: Tombstone, unreached: Sequence[str], no
             )
         )
     )
+
+
+class Erasures:
+    """Records erasures in one database, and sees them through.
+
+    append: adds an event to the log, given how much more the vouched rows add up to.
+    """
+
+    def __init__(  # noqa: PLR0913 - what an erasure reaches
+        self,
+        database: Database,
+        path: Path,
+        vault: Vault,
+        residents: Residents,
+        append: Callable[[Event, Now, int], object],
+        clock: Clock,
+    ) -> None:
+        self._db = database
+        self._path = path
+        self._vault = vault
+        self._residents = residents
+        self._append = append
+        self._clock = clock
+        self._secret = EpochSecret(path.parent)
+        self._ballast = Ballast(path.parent)
+
+    def take_ballast(self) -> None:
+        """Have room for an erasure on a disk that is full by then."""
+        self._ballast.take()
+
+    def record(self, subject: SubjectId, cause: ErasureCause, now: Now) -> None:
+        """Delete a subject's rows, in the caller's transaction, and put up a tombstone."""
+        self._residents.erase(subject)
+        epoch = self._residents.epoch()
+        tombstone = Tombstone(subject, cause, now.wall, now.trusted, epoch)
+        row = asdict(tombstone) | {"proof": tombstone.proof(self._vault), "certificate": None}
+        self._db.table("tombstones").insert(row)
+
+    def finish(self, patience_ms: int) -> bool:
+        """Cut the journal and certify what was recorded; False while a reader holds it up.
+
+        Raises StoreError, and ValueError for a tombstone that this device did not put up.
+        """
+        found = self._db.execute(
+            "SELECT subject, cause, erased_at, time_trusted, epoch, proof FROM tombstones "
+            "WHERE certificate IS NULL"
+        ).fetchall()
+        pending = [
+            Tombstone(SubjectId(subject), cause, erased_at, bool(trusted), epoch).proven(
+                self._vault, proof
+            )
+            for subject, cause, erased_at, trusted, epoch, proof in found
+        ]
+        if pending and not self._cut_journal(patience_ms):
+            return False
+        for tombstone in pending:
+            settle(self._db, self._secret)
+            subject = tombstone.subject
+            unreached = [each.name for each in copies(self._path) if not scrub(each, subject)]
+            now = self._clock.now()
+            note = signed_certificate(self._vault, tombstone, unreached, now)
+            self.with_ballast(partial(self._certify, subject, note, now))
+            self._cut_journal(0)
+        return True
+
+    def certificate(self, subject: SubjectId) -> str | None:
+        """Give the certificate of a subject's erasure; None without one."""
+        query = "SELECT certificate FROM tombstones WHERE subject = ?"
+        found = self._db.execute(query, [subject]).fetchone()
+        return found[0] if found else None
+
+    def with_ballast(self, write: Callable[[], _T]) -> _T:
+        """Do what must be done though the disk is full."""
+        try:
+            with translated(self._path):
+                return write()
+        except FullDiskError:
+            if not self._ballast.release():
+                raise
+            return write()
+
+    def _cut_journal(self, patience_ms: int) -> bool:
+        return self.with_ballast(lambda: truncate_journal(self._db, patience_ms))
+
+    def _certify(self, subject: SubjectId, note: str, now: Now) -> None:
+        with transaction(self._db):
+            self._residents.require_gone(subject)
+            before = self._residents.total(subject, all_keys=False)
+            certified = self._db.execute(
+                "UPDATE tombstones SET certificate = ? WHERE subject = ? AND certificate IS NULL",
+                [note, subject],
+            )
+            # Another process may have been first.
+            if certified.rowcount == 1:
+                difference = self._residents.total(subject, all_keys=False) - before
+                self._append(ErasureCertified(subject, note), now, difference)

@@ -1,22 +1,21 @@
 """The one database: residents, their consents, the event log, and the codes."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, assert_never
+from typing import Any, assert_never
 
-from agent.adapters import erasure, rows
+from agent.adapters import rows
 from agent.adapters.database import (
     hold,
     open_database,
-    settle,
     transaction,
     translated,
     truncate_journal,
 )
 from agent.adapters.documents import verify
 from agent.adapters.epoch import EpochSecret
+from agent.adapters.erasure import Erasures
 from agent.adapters.log import EventLog, Head, named
 from agent.adapters.residents import DAY, MODULUS, STATE_BYTES, Residents
 from agent.adapters.vault import Vault
@@ -28,7 +27,6 @@ from agent.core.events import (
     Erase,
     Erased,
     ErasureCause,
-    ErasureCertified,
     Event,
     Granted,
     IssueCode,
@@ -40,15 +38,13 @@ from agent.core.events import (
     SuspendConsent,
 )
 from agent.core.types import EnrolmentCode, Now, SubjectId
-from agent.errors import FullDiskError, StoreError
+from agent.errors import StoreError
 from agent.ports import Clock, DeviceKey, Recorded, Resident, SubjectRow
 
 ERASURE_PATIENCE_MS = 5000
 """How long an erasure waits for readers to let go of the journal."""
 PRUNED_AT_ONCE = 1000
 """Events taken out in one transaction, at most."""
-
-_T = TypeVar("_T")
 
 
 class SqliteStore:
@@ -72,7 +68,7 @@ class SqliteStore:
             raise
         self._residents = Residents(self._db, self._vault, self._secret)
         self._log = EventLog(self._db, self._vault)
-        self._ballast = erasure.Ballast(path.parent)
+        self._erasures = Erasures(self._db, path, self._vault, self._residents, self._append, clock)
         self._loaded_version: int | None = None
         self._own_change = False
         self._acknowledged = 0
@@ -82,8 +78,8 @@ class SqliteStore:
                 # What an earlier schema kept in the clear goes from the file.
                 truncate_journal(self._db, 0)
                 # An erasure that was interrupted, or that a reader held up, is finished here.
-                self._finish_erasures(0)
-                self._ballast.take()
+                self._erasures.finish(0)
+                self._erasures.take_ballast()
         except StoreError:
             self._db.close()
             self._use.close()
@@ -117,7 +113,7 @@ class SqliteStore:
     def load(self, model: str) -> StoreLoaded:
         """See ports.Store. Rows of the gallery are ordered by subject."""
         with translated(self._path):
-            self._finish_erasures(0)
+            self._erasures.finish(0)
             with transaction(self._db, "DEFERRED"):
                 # First, so that whatever is committed from here on counts as a change.
                 self._loaded_version = self._data_version()
@@ -142,9 +138,9 @@ class SqliteStore:
                 recorded = self._commit(event, now, change)
                 self._own_change = self._own_change or change is not None
                 return recorded
-            recorded = self._with_ballast(lambda: self._commit(event, now, change))
+            recorded = self._erasures.with_ballast(lambda: self._commit(event, now, change))
             self._own_change = True
-            if not self._finish_erasures(ERASURE_PATIENCE_MS):
+            if not self._erasures.finish(ERASURE_PATIENCE_MS):
                 raise StoreError(
                     f"{self._path}: the erasure of {change.subject} is recorded, but the journal "
                     "still holds its pages because a reader has the database open: end it; "
@@ -183,10 +179,8 @@ class SqliteStore:
 
     def certificate(self, subject: SubjectId) -> str | None:
         """See ports.Store."""
-        query = "SELECT certificate FROM tombstones WHERE subject = ?"
         with translated(self._path):
-            found = self._rows(query, subject)
-            return found[0][0] if found else None
+            return self._erasures.certificate(subject)
 
     def events(self, *, after: int = 0, limit: int = 100) -> Sequence[Recorded]:
         """See ports.Store."""
@@ -287,7 +281,8 @@ class SqliteStore:
             case Revoke():
                 self._residents.revoke(change.subject)
             case Erase():
-                self._erase(event, change, now)
+                cause = event.cause if isinstance(event, Erased) else ErasureCause.REQUESTED
+                self._erasures.record(change.subject, cause, now)
             case SuspendConsent():
                 self._residents.suspend(change.subject, change.reason)
             case RenewConsent():
@@ -300,64 +295,6 @@ class SqliteStore:
                 self._db.execute("DELETE FROM codes")
             case _:
                 assert_never(change)
-
-    def _erase(self, event: Event, change: Erase, now: Now) -> None:
-        cause = event.cause if isinstance(event, Erased) else ErasureCause.REQUESTED
-        self._residents.erase(change.subject)
-        tombstone = erasure.Tombstone(
-            change.subject, cause, now.wall, now.trusted, self._residents.epoch()
-        )
-        row = asdict(tombstone) | {"proof": tombstone.proof(self._vault), "certificate": None}
-        self._db.table("tombstones").insert(row)
-
-    def _finish_erasures(self, patience_ms: int) -> bool:
-        """Cut the journal, and certify the erasures that it held up; False while a reader does."""
-        pending = [
-            erasure.Tombstone(SubjectId(subject), cause, erased_at, bool(trusted), epoch).proven(
-                self._vault, proof
-            )
-            for subject, cause, erased_at, trusted, epoch, proof in self._rows(
-                "SELECT subject, cause, erased_at, time_trusted, epoch, proof FROM tombstones "
-                "WHERE certificate IS NULL"
-            )
-        ]
-        if pending and not self._cut_journal(patience_ms):
-            return False
-        for tombstone in pending:
-            settle(self._db, self._secret)
-            copies = erasure.copies(self._path)
-            unreached = [each.name for each in copies if not erasure.scrub(each, tombstone.subject)]
-            now = self._clock.now()
-            note = erasure.certificate(self._vault, tombstone, unreached, now)
-            self._with_ballast(lambda: self._certify(tombstone.subject, note, now))  # noqa: B023
-            self._cut_journal(0)
-        return True
-
-    def _cut_journal(self, patience_ms: int) -> bool:
-        return self._with_ballast(lambda: truncate_journal(self._db, patience_ms))
-
-    def _certify(self, subject: SubjectId, note: str, now: Now) -> None:
-        with transaction(self._db):
-            self._residents.require_gone(subject)
-            before = self._residents.total(subject, all_keys=False)
-            certified = self._db.execute(
-                "UPDATE tombstones SET certificate = ? WHERE subject = ? AND certificate IS NULL",
-                [note, subject],
-            )
-            # Another process may have been first.
-            if certified.rowcount == 1:
-                difference = self._residents.total(subject, all_keys=False) - before
-                self._append(ErasureCertified(subject, note), now, difference)
-
-    def _with_ballast(self, write: Callable[[], _T]) -> _T:
-        """Do what must be done though the disk is full."""
-        try:
-            with translated(self._path):
-                return write()
-        except FullDiskError:
-            if not self._ballast.release():
-                raise
-            return write()
 
     def _codes(self) -> tuple[EnrolmentCode, ...]:
         found = self._rows("SELECT sealed FROM codes WHERE boot_id = ?", self._boot_id)

@@ -33,7 +33,7 @@ VAULT = Vault(KEY)
 KEY_OF_DEVICE = str(VAULT.signer.verifier)
 LASTING = replace(CONSENT, expires=1_800_000_000.5, guardian="Ada “Byron”\nof <Ockham>")
 RECEIPT = VAULT.signer.note(text_of(receipt_of(SUBJECT, LASTING)))
-CERTIFICATE = erasure.certificate(
+CERTIFICATE = erasure.signed_certificate(
     VAULT, erasure.Tombstone(SUBJECT, "requested", 1_795_000_000.25, True, 7), [], NOW
 )
 HEAD = VAULT.signer.note(Head(41, bytes(range(32))).text(VAULT.signer.verifier.name))
