@@ -86,7 +86,7 @@ def test_a_resident_enrols_enters_is_revoked_and_is_erased(computer: Computer) -
 
     kept = {path.name for path in computer.state.iterdir()}
     database = {"doorward.db", "doorward.db-wal", "doorward.db-shm"}
-    assert kept <= database | {"agent.lock", "ballast", "device.key", "epoch"}
+    assert kept <= database | {"agent.lock", "ballast", "device.key", "epoch", "store.lock"}
     others = {path.name for path in computer.folder.iterdir()}
     assert others == {"state", "doorward.toml", "enrolment", "visit"}
 
