@@ -152,7 +152,7 @@ def is_sealed(path: Path) -> bool:
         with closing(connect(path, "ro")) as connection:
             return not pragma(connection, "user_version") < SCHEMA
     except sqlite3.Error:
-        return True
+        return False
 
 
 def set_aside_files(path: Path) -> list[Path]:
@@ -198,12 +198,15 @@ def _prepare(
 
 
 def _migrate(database: Database, vault: Vault, secret: EpochSecret) -> None:
-    with transaction(database):
-        version = pragma(database.conn, "user_version")
-        for number, migration in enumerate(MIGRATIONS[version:], version + 1):
-            migration(database, vault, secret)
-            database.execute(f"PRAGMA user_version = {number}")
-    settle(database, secret)
+    # No lock is taken where there is nothing to do, for the agent may be at a grant.
+    if pragma(database.conn, "user_version") < len(MIGRATIONS):
+        with transaction(database):
+            version = pragma(database.conn, "user_version")
+            for number, migration in enumerate(MIGRATIONS[version:], version + 1):
+                migration(database, vault, secret)
+                database.execute(f"PRAGMA user_version = {number}")
+    if secret.unsettled:
+        settle(database, secret)
 
 
 def settle(database: Database, secret: EpochSecret) -> None:

@@ -42,6 +42,11 @@ class EpochSecret:
             )
         return self._known[1]
 
+    @property
+    def unsettled(self) -> bool:
+        """Whether there are two secrets, of which one is to go."""
+        return self._next.exists()
+
     def prepare(self, epoch: int) -> bytes:
         """Write the secret of the next epoch beside the present one, durably, and give it."""
         secret = secrets.token_bytes(SECRET_BYTES)

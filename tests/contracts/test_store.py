@@ -764,7 +764,7 @@ def test_opening_the_store_twice_in_one_process_keeps_its_journal_from_others(pa
 
 
 WRITER = """
-import sys
+import sys, time
 from pathlib import Path
 from agent.adapters.documents import Receipt, verify
 from agent.adapters.note import parse_verifier
@@ -774,6 +774,8 @@ store = new_store(Path(sys.argv[1]), "writer")
 while True:
     recorded = store.append(DENIED, NOW)
     print(recorded.seq, flush=True)
+    # SQLite has no queue: whoever never pauses leaves the others no turn.
+    time.sleep(0.002)
 """
 
 
