@@ -103,7 +103,8 @@ def device_key(config: Config) -> DeviceKey:
     """
     directory = state_directory(config)
     source = find_key(directory)
-    fresh = not EpochSecret(directory).path.exists() and not is_sealed(database(config))
+    with translated(directory):
+        fresh = not EpochSecret(directory).path.exists() and not is_sealed(database(config))
     if isinstance(source, KeyFile) and fresh:
         source.make()
     return source.read()

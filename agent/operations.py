@@ -124,15 +124,13 @@ def erase(store: Store, clock: Clock, subject: SubjectId) -> str:
 
     Raises StoreError where there is no such subject, or it is not all gone.
     """
-    certificate = None
     try:
         store.append(Erased(subject), clock.now(), Erase(subject))
     except StoreError:
         # It may have been done before, or by somebody else just now.
-        certificate = store.certificate(subject)
-        if certificate is None:
+        if store.certificate(subject) is None:
             raise
-    certificate = certificate or store.certificate(subject)
+    certificate = store.certificate(subject)
     if certificate is None:
         raise StoreError(f"the erasure of {subject} is not complete yet: try again")
     return certificate

@@ -100,11 +100,14 @@ def set_aside(database: Path) -> Path:
 def _require_newest(database: Path, backup: Path, seq: int, *, older: bool) -> None:
     last = database if database.exists() else next(reversed(set_aside_files(database)), None)
     newest = 0 if last is None else _last_seq(last)
+    if last is not database and database.with_name(f"{database.name}-wal").exists():
+        # A power cut came while that one was set aside: its last events are in there.
+        newest = None
     if older or (newest is not None and newest <= seq):
         return
     gone_on = f"went on to {newest}"
     if newest is None:
-        gone_on = f"may have gone on ({last} is damaged)"
+        gone_on = "may have gone on: what it had last cannot be read"
     raise StoreError(
         f"{backup}: ends with event {seq}, and this device {gone_on}: it would undo who was "
         "revoked or withdrew since; --older restores it all the same"

@@ -14,7 +14,7 @@ from sqlite_utils import Database
 
 from agent.adapters.epoch import EpochSecret
 from agent.adapters.files import open_for_owner
-from agent.adapters.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_QUERY, schema
+from agent.adapters.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_QUERY, normalised, schema
 from agent.adapters.vault import SCHEMA, Vault
 from agent.errors import DamagedStoreError, FullDiskError, StoreError
 
@@ -51,6 +51,8 @@ def open_database(path: Path, vault: Vault, secret: EpochSecret) -> Database:
             with closing(connect(path, "rw")) as connection:
                 pragma(connection, "user_version")
         with closing(connect(path, "ro")) as connection:
+            # All of it as of one moment: another process may be at its own first start.
+            connection.execute("BEGIN")
             examine(connection, path, vault, secret)
         connection = connect(path, "rw")
         try:
@@ -114,9 +116,9 @@ def examine(connection: sqlite3.Connection, path: Path, vault: Vault, secret: Ep
     if found != "ok":
         raise DamagedStoreError(f"{path}: is damaged ({' '.join(found.split())}); {_RESTORE}")
     if version == len(MIGRATIONS):
-        made = frozenset(connection.execute(SCHEMA_QUERY).fetchall())
+        made = normalised(connection.execute(SCHEMA_QUERY).fetchall())
         if made != schema():
-            named = ", ".join(sorted({str(name) for name, _ in made ^ schema()}))
+            named = ", ".join(sorted({name for name, _ in made ^ schema()}))
             raise DamagedStoreError(
                 f"{path}: is not made as Doorward makes it ({named}); {_RESTORE}"
             )

@@ -21,7 +21,7 @@ from agent.adapters.residents import Residents
 from agent.adapters.vault import Vault
 from agent.core.events import ErasureCause, ErasureCertified, Event
 from agent.core.types import Now, SubjectId
-from agent.errors import FullDiskError
+from agent.errors import FullDiskError, StoreError
 from agent.ports import Clock
 
 BALLAST_BYTES = 4 * 1024 * 1024
@@ -186,7 +186,15 @@ class Erasures:
         self._ballast.take()
 
     def record(self, subject: SubjectId, cause: ErasureCause, now: Now) -> None:
-        """Delete a subject's rows, in the caller's transaction, and put up a tombstone."""
+        """Delete a subject's rows, in the caller's transaction, and put up a tombstone.
+
+        Raises StoreError where there is one already, or no such subject.
+        """
+        if self._db.execute("SELECT 1 FROM tombstones WHERE subject = ?", [subject]).fetchone():
+            raise StoreError(
+                f"the erasure of {subject} is recorded already, and is complete once nobody reads "
+                "the database any more: end who does, and try again"
+            )
         self._residents.erase(subject)
         epoch = self._residents.epoch()
         tombstone = Tombstone(subject, cause, now.wall, now.trusted, epoch)

@@ -4,7 +4,7 @@ The step that made a database is never changed, for there are databases that too
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from functools import cache
 from typing import Any
@@ -127,7 +127,13 @@ def schema() -> frozenset[tuple[str, str]]:
         database = Database(connection, execute_plugins=False)
         _create(database, "meta", {"key": str, "value": int})
         _create_sealed_tables(database)
-        return frozenset(database.execute(SCHEMA_QUERY).fetchall())
+        return normalised(database.execute(SCHEMA_QUERY).fetchall())
+
+
+def normalised(found: Iterable[tuple[object, object]]) -> frozenset[tuple[str, str]]:
+    """Give a schema without what another version of sqlite-utils may write otherwise."""
+    spelling = str.maketrans("", "", ' \t\n"[]`;')
+    return frozenset((str(name), str(sql).translate(spelling).lower()) for name, sql in found)
 
 
 def _is_sound(template: Float32) -> bool:

@@ -100,7 +100,8 @@ def read_record(kept: bytes) -> Record:
 
 def consent_bytes(receipt: str, suspended: Suspension | None) -> bytes:
     """Write a receipt and what became of it. Raises ValueError for more text than fits."""
-    return _fitting(msgspec.msgpack.encode(KeptConsent(receipt, suspended)), "the consent")
+    _fitting(receipt.encode(), "the consent")
+    return msgspec.msgpack.encode(KeptConsent(receipt, suspended))
 
 
 def read_consent(kept: bytes) -> KeptConsent:

@@ -56,6 +56,11 @@ class Roll:
         self.gallery = loaded.gallery
         self._sift(now)
 
+    @property
+    def due(self) -> bool:
+        """Whether an erasure or a suspension waits to be recorded."""
+        return bool(self._unerased or self._unrecorded)
+
     def lapse(self, now: Now) -> bool:
         """Take out whose consent has expired; say whether that may have changed the gallery."""
         # So that an ordinary input costs one comparison, however many are enrolled.

@@ -55,6 +55,9 @@ from agent.core.types import (
 
 HELD_AT_MOST = 100
 """Effects that wait, at the most, for a store at fault to work again."""
+FIRST_PAUSE = 4.0
+LONGEST_PAUSE = 3600.0
+"""Seconds until what is due is tried again, doubled with each fault of the store meanwhile."""
 LINGER = 1.5
 """Seconds that an indication stays on once nothing renews it."""
 
@@ -88,6 +91,8 @@ class Controller:
         self._held: list[Effect] = []
         self._rests_until: dict[SubjectId, float] = {}
         self._retry_at = float("-inf")
+        self._pause = 0.0
+        self._settles_at = float("-inf")
         self._shown = Indication.IDLE
         self._shown_at = float("-inf")
         self._roll = Roll(rules.notice, calibration.model)
@@ -148,7 +153,7 @@ class Controller:
                     self._review()
                 return []
             case Faulted():
-                return self._faulted(happened)
+                return self._faulted(happened, now)
             case Recovered():
                 return self._recovered(happened.part)
             case Acknowledged():
@@ -232,6 +237,8 @@ class Controller:
 
     def _loaded(self, loaded: StoreLoaded, now: Now) -> list[Effect]:
         self._roll.load(loaded, now)
+        if not self._roll.due:
+            self._pause = 0.0
         self._enroller.loaded(loaded.codes)
         self._review()
         return []
@@ -243,7 +250,7 @@ class Controller:
 
     def _settle(self, now: Now) -> list[Effect]:
         """Have done what is due until a load of the store shows it done; not by one at fault."""
-        if Part.STORE in self._faults:
+        if Part.STORE in self._faults or not now.monotonic >= self._settles_at:
             return []
         return [*self._roll.erase(), *self._enroller.lapse(now.monotonic), *self._roll.suspend()]
 
@@ -252,10 +259,14 @@ class Controller:
         # Without the broker events wait in the outbox; without any other part the door denies.
         return bool(self._faults - {Part.BROKER})
 
-    def _faulted(self, fault: Faulted) -> list[Effect]:
+    def _faulted(self, fault: Faulted, now: Now) -> list[Effect]:
         if fault.part in self._faults:
             return []
         self._faults.add(fault.part)
+        if fault.part is Part.STORE:
+            # What fails each time it is tried must not keep everybody else out for ever.
+            self._settles_at = now.monotonic + self._pause
+            self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
         raised = Append(FaultRaised(fault.part, fault.reason))
         if not self._blocked:
             return [raised]

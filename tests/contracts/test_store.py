@@ -471,6 +471,23 @@ def test_a_suspended_consent_stays_suspended_until_it_is_renewed(path: Path) -> 
         assert store.append(granted("s-1"), NOW).seq == 4
 
 
+def test_the_longest_consent_can_still_be_suspended(store: SqliteStore) -> None:
+    def with_guardian(length: int) -> bool:
+        try:
+            enrol(store, f"s-{length}", consent=replace(CONSENT, guardian="x" * length))
+        except StoreError:
+            return False
+        return True
+
+    longest = 2000
+    while with_guardian(longest + 1):
+        longest += 1
+    assert 2000 < longest < 3000
+    subject = SubjectId(f"s-{longest}")
+    reason = Suspension.NOTICE_CHANGED
+    store.append(ConsentSuspended(subject, reason), NOW, SuspendConsent(subject, reason))
+
+
 def test_a_withdrawal_is_undone_by_a_new_consent_only(store: SqliteStore) -> None:
     subject = enrol(store, "s-1")
     for reason in (Suspension.EXPIRED, None, Suspension.WITHDRAWN):
@@ -583,10 +600,13 @@ def test_nothing_is_certified_on_somebody_elses_word(path: Path, store: SqliteSt
     enrol(store, "s-1")
     values = "'s-1', 'requested', 1.0, 1, 77, zeroblob(32)"
     sql(path, f"INSERT INTO tombstones VALUES ({values}, NULL)")  # noqa: S608
-    for look in (lambda: store.load(MODEL), lambda: new_store(path)):
+    for look in (
+        lambda: store.load(MODEL),
+        lambda: new_store(path),
+        lambda: store.certificate(SubjectId("s-1")),
+    ):
         with pytest.raises(DamagedStoreError, match="s-1 was not recorded by this device"):
             look()
-    assert store.certificate(SubjectId("s-1")) is None
     sql(path, "UPDATE tombstones SET certificate = 'believe me'")
     with pytest.raises(DamagedStoreError, match="not those that the log vouches for"):
         store.load(MODEL)
@@ -640,6 +660,8 @@ def test_a_reader_that_keeps_an_erasure_from_finishing_is_reported_and_made_up_f
         assert store.certificate(subject) is None
         with opened(path):
             assert remains(path, traces[0])
+        with pytest.raises(StoreError, match="the erasure of s-1 is recorded already, and"):
+            erase(store, subject)
     assert store.changed()
     store.load(MODEL)
     assert [trace for trace in traces if remains(path, trace)] == []

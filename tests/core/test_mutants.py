@@ -382,7 +382,7 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
         (CONTROLLER, "if not any(isinstance(effect, Energise) for effect in effects):", "if True:")
     ],
     "a suspension is recorded for a store at fault": [
-        (CONTROLLER, "        if Part.STORE in self._faults:\n            return []\n", "")
+        (CONTROLLER, "if Part.STORE in self._faults or not now", "if not now")
     ],
     "the visit of an administrator who was suspended authorises": [
         (CONTROLLER, "self._enroller.review(self._roll.standing)", "pass")
