@@ -16,7 +16,7 @@ from agent.adapters.database import hold, is_sealed, translated
 from agent.adapters.devicekey import KeyFile, find_key
 from agent.adapters.documents import Verified, verify
 from agent.adapters.epoch import EpochSecret
-from agent.adapters.files import open_for_owner
+from agent.adapters.files import lock
 from agent.adapters.gpio import GpioInputs, GpioRelease, open_gpio
 from agent.adapters.indicator import GpioIndicator
 from agent.adapters.mqtt import MqttReporter
@@ -192,22 +192,20 @@ def sole_agent(config: Config) -> Iterator[None]:
     """Hold the right to be the one agent of this state folder. Raises StoreError."""
     directory = state_directory(config)
     with translated(directory):
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.fdopen(open_for_owner(directory / "agent.lock"), "w")
-    with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            held = lock(directory / "agent.lock", alone=True)
+        except BlockingIOError:
             message = f"{directory}: an agent is running on it: stop that one first"
             raise StoreError(message) from None
+    with held:
         yield
 
 
 def agent_is_running(config: Config) -> bool:
     """Say whether an agent holds the state folder."""
     try:
-        with (state_directory(config) / "agent.lock").open("r", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with (state_directory(config) / "agent.lock").open("r", encoding="ascii") as held:
+            fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:

@@ -1,7 +1,6 @@
 """Opens the database file: how it is written, its schema, and its errors in words."""
 
 import errno
-import fcntl
 import os
 import sqlite3
 import time
@@ -13,7 +12,7 @@ from typing import IO
 from sqlite_utils import Database
 
 from agent.adapters.epoch import EpochSecret
-from agent.adapters.files import open_for_owner
+from agent.adapters.files import lock, open_for_owner
 from agent.adapters.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_QUERY, normalised, schema
 from agent.adapters.vault import SCHEMA, Vault
 from agent.errors import DamagedStoreError, FullDiskError, StoreError
@@ -68,16 +67,12 @@ def hold(path: Path, *, alone: bool) -> IO[bytes]:
     alone: keep them from having it open, too. Its folder is made (mode 0700). Raises StoreError.
     """
     with translated(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.fdopen(open_for_owner(path.with_name("store.lock")), "r+b")
         try:
-            fcntl.flock(lock, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            return lock(path.with_name("store.lock"), alone=alone)
         except BlockingIOError:
-            lock.close()
             doing = "has it open" if alone else "puts another in its place"
             message = f"{path}: another doorward command {doing}: wait for it, and try again"
             raise StoreError(message) from None
-        return lock
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -1,7 +1,9 @@
 """Files that belong to whom their folder belongs to, and that a power cut does not take back."""
 
+import fcntl
 import os
 from pathlib import Path
+from typing import IO
 
 
 def open_for_owner(path: Path, flags: int = 0) -> int:
@@ -15,6 +17,22 @@ def open_for_owner(path: Path, flags: int = 0) -> int:
         folder = path.parent.stat()
         os.fchown(file, folder.st_uid, folder.st_gid)
     return file
+
+
+def lock(path: Path, *, alone: bool) -> IO[bytes]:
+    """Lock a file of its folder's owner, made where there is none, until it is closed.
+
+    alone: not beside others. Its folder is made too (mode 0700). Raises BlockingIOError where
+    somebody else holds it, OSError.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    held = os.fdopen(open_for_owner(path), "r+b")
+    try:
+        fcntl.flock(held, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except OSError:
+        held.close()
+        raise
+    return held
 
 
 def make_folder(path: Path) -> None:

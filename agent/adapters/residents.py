@@ -186,12 +186,17 @@ class Residents:
 
     def resident(self, subject: SubjectId) -> Resident | None:
         """Give one resident; None where there is no such subject."""
+        known = self._keyed(subject)
+        return None if known is None else known[1]
+
+    def _keyed(self, subject: SubjectId) -> tuple[bytes, Resident] | None:
         key, found = self.key(subject), self._all("subjects", subject)
         if key is None or not found:
             return None
         [(_, seen_on, sealed)] = found
         consents = self._all("consents", subject)
-        return self._resident(subject, key, sealed, consents[0][1] if consents else None, seen_on)
+        sealed_consent = consents[0][1] if consents else None
+        return key, self._resident(subject, key, sealed, sealed_consent, seen_on)
 
     def _residents(self, everything: _Everything) -> Iterator[Resident]:
         consents: dict[SubjectId, bytes] = dict(everything["consents"])
@@ -227,7 +232,8 @@ class Residents:
         everything = self._everything()
         self._require_vouched(everything, vouched)
         subjects = {each.subject.id: each.subject for each in self._residents(everything)}
-        openers = {subject: self._opener(key) for subject, key in self.keys().items()}
+        keys = self._unwrap(everything["keys"])
+        openers = {subject: self._opener(key) for subject, key in keys.items()}
         tag = self._vault.model_tag(model)
         templates = [
             (subject, openers[subject](sealed, "references", number, subject, model, epoch))
@@ -264,10 +270,10 @@ class Residents:
             raise ValueError("the residents' rows are not those that the log vouches for")
 
     def _require(self, subject: SubjectId) -> tuple[bytes, Resident]:
-        key, resident = self.key(subject), self.resident(subject)
-        if key is None or resident is None:
+        known = self._keyed(subject)
+        if known is None:
             raise StoreError(f"no subject {subject}: `doorward list` shows them")
-        return key, resident
+        return known
 
     def _resident(
         self,

@@ -1,9 +1,5 @@
 """A resident leaves, or takes the consent back, while the agent runs."""
 
-from pathlib import Path
-
-import pytest
-
 from agent.core.events import (
     ConsentRenewed,
     ConsentSuspended,
@@ -21,13 +17,6 @@ from tests.core.people import CONSENT, NOTICE, somebody
 from tests.system.actors import Agent
 
 ADA, BEN = somebody("ada"), somebody("ben")
-
-
-@pytest.fixture
-def agent(tmp_path: Path) -> Agent:
-    agent = Agent(tmp_path)
-    agent.enrol(ADA)
-    return agent
 
 
 def test_a_withdrawn_consent_counts_at_once_and_a_new_one_too(agent: Agent) -> None:

@@ -41,13 +41,6 @@ from tests.system.actors import RELEASE_SECONDS, Agent, Hesitant
 ADA, BEN, EVE = somebody("ada"), somebody("ben"), somebody("eve")
 
 
-@pytest.fixture
-def agent(tmp_path: Path) -> Agent:
-    agent = Agent(tmp_path)
-    agent.enrol(ADA)
-    return agent
-
-
 def test_the_door_opens_for_a_resident_and_locks_by_itself(agent: Agent) -> None:
     with agent.running():
         agent.corridor.standing = ADA
