@@ -14,7 +14,8 @@ from agent import app
 from agent.adapters.clock import SystemClock
 from agent.config import Config, Retention
 from agent.core.enrolment import Enrolment
-from agent.core.types import Notice, SubjectId, Suspension
+from agent.core.events import Enrol, Enrolled
+from agent.core.types import AuthorityKind, Notice, Subject, SubjectId, Suspension
 from agent.errors import ConfigError, StoreError
 from agent.operations import renew_consent
 from agent.ports import Store
@@ -48,6 +49,11 @@ def resident(computer: Computer) -> Computer:
 
 
 def test_a_resident_sees_all_that_is_held_but_for_the_numbers(resident: Computer) -> None:
+    with opened(resident) as store:
+        # Somebody else's event, though it mentions her.
+        ben = Subject(SubjectId("s-00000000000000be"), consent=CONSENT)
+        alike = Enrolled(ben.id, AuthorityKind.CODE, 0, SubjectId(ADA))
+        store.append(alike, SystemClock().now(), Enrol(ben, "", ()))
     code, out, _ = resident.type("export", ADA)
     assert code == 0
     held = json.loads(out)
