@@ -26,9 +26,10 @@ from agent.adapters.store import SqliteStore
 from agent.adapters.systemd import NotifySocket
 from agent.adapters.vault import Vault
 from agent.config import Config, parse_config
-from agent.core.controller import Controller, Rules
+from agent.core.controller import Controller
 from agent.core.events import Restored, Started
 from agent.core.matching import Calibration
+from agent.core.rules import Outside, Rules
 from agent.core.types import Notice, SubjectId
 from agent.errors import ConfigError, DamagedStoreError, StoreError
 from agent.housekeeping import Housekeeping
@@ -36,6 +37,7 @@ from agent.ports import Camera, Clock, DeviceKey, Recorded, Reporter, Store, Vis
 from agent.runtime import Door, Runtime
 from agent.vision.calibration import load_calibration
 from agent.vision.pipeline import load_pipeline
+from agent.wire.commands import read_command
 
 SYSTEM_CONFIG = Path("/etc/doorward/doorward.toml")
 SERVICE_STATE = Path("/var/lib/doorward")
@@ -80,6 +82,15 @@ def models_directory(config: Config) -> Path:
 def new_subject() -> SubjectId:
     """Make a random pseudonym."""
     return SubjectId(f"s-{secrets.token_hex(8)}")
+
+
+def new_challenge() -> str:
+    """Make what signed commands must carry: 32 hexadecimal digits that nobody can guess."""
+    return secrets.token_hex(16)
+
+
+OUTSIDE = Outside(read_command, new_subject, new_challenge)
+"""What the core is lent."""
 
 
 def load_notice(config: Config) -> Notice:
@@ -253,10 +264,13 @@ def assemble(  # noqa: PLR0913 - each is a part that the caller alone can choose
         lockout=config.lockout,
         enrolment=config.enrolment,
         release_seconds=config.door.release_seconds,
+        held_open_seconds=config.door.held_open_seconds,
+        door=config.door.name,
+        remote_unlock=config.mqtt.remote_unlock,
         notice=load_notice(config),
     )
     return Runtime(
-        controller=Controller(rules, calibration),
+        controller=Controller(rules, calibration, OUTSIDE),
         vision=vision,
         door=door,
         store=store,
@@ -273,7 +287,7 @@ def broker(config: Config) -> list[Reporter]:
     """Give the reporter to the configured broker; none where there is no broker."""
     if config.mqtt.host is None:
         return []
-    return [MqttReporter(config.mqtt, config.door.name, new_subject)]
+    return [MqttReporter(config.mqtt, config.door.name, __version__)]
 
 
 @contextmanager

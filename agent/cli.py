@@ -13,11 +13,12 @@ from agent import app, operations, records
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import ConsoleReporter, as_json, as_object, in_words, local_time
 from agent.command import command, main, operator, table
+from agent.config import Config
 from agent.core.events import Enrolled
 from agent.core.policy import parse_schedule
 from agent.core.types import SubjectId, Terms, Validity
 from agent.demonstration.story import play
-from agent.doctor import examine
+from agent.doctor import examine, remove_discovery as forget_in_home_assistant
 from agent.errors import StoreError
 
 __all__ = ["main", "records"]
@@ -64,7 +65,7 @@ def enrol(  # noqa: PLR0913 - one parameter an option
     camera: str | None,
     json: bool,
 ) -> None:
-    """Give out a one-time code for the enrol button or MQTT, and wait for the enrolment."""
+    """Authorise one enrolment by the enrol button, and wait for it."""
     try:
         spans = parse_schedule(schedule)
     except ValueError as error:
@@ -86,12 +87,9 @@ def enrol(  # noqa: PLR0913 - one parameter an option
             raise StoreError("no agent is running: start it, or enrol here and now with --camera")
         with app.opened_store(settings) as store:
             issued = operations.issue_code(store, SystemClock(), authorised_by, terms)
-            told = f"Hold the enrol button within {rules.authority_seconds:.0f} s"
-            click.echo(
-                as_json({"code": issued.code})
-                if json
-                else f"{told}, or send the code {issued.code} by MQTT (docs/mqtt.md)."
-            )
+            within = rules.authority_seconds
+            told = f"Hold the enrol button within {within:.0f} s."
+            click.echo(as_json({"hold_button_within": within}) if json else told)
             patience = rules.authority_seconds + rules.seconds
             for recorded in operations.follow_enrolment(store, issued, patience):
                 console.publish(recorded)
@@ -172,9 +170,13 @@ def demo(*, json: bool) -> None:
 
 @command("doorward doctor --json")
 @click.option("--simulate", is_flag=True, help="Leave out the camera and the GPIO lines.")
+@click.option("--remove-discovery", is_flag=True, help="Have Home Assistant forget the door.")
 @click.pass_obj
-def doctor(config: Path | None, *, simulate: bool, json: bool) -> None:
+def doctor(config: Path | None, *, simulate: bool, remove_discovery: bool, json: bool) -> None:
     """Check what the door needs, and say how to mend what is wrong. Exits with 1 if it is."""
+    if remove_discovery:
+        _remove_discovery(app.load_config(config), json=json)
+        return
     checks = []
     for check in examine(config, simulate=simulate):
         checks.append(check)
@@ -184,6 +186,14 @@ def doctor(config: Path | None, *, simulate: bool, json: bool) -> None:
         click.echo(as_json(checks))
     if not all(check.good or not check.needed for check in checks):
         sys.exit(1)
+
+
+def _remove_discovery(config: Config, *, json: bool) -> None:
+    emptied = forget_in_home_assistant(config)
+    click.echo(as_json({"emptied": emptied}) if json else "Home Assistant forgets the door.")
+    if config.mqtt.discovery != "off":
+        again = 'it announces itself again when it connects: set [mqtt] discovery = "off"'
+        click.echo(f"doorward: mqtt.discovery: {again}", err=True)
 
 
 def _epoch(local: datetime | None) -> float | None:

@@ -3,13 +3,14 @@
 import tomllib
 from dataclasses import fields
 from math import isfinite
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from agent.core.decision import Recognition
 from agent.core.enrolment import Enrolment
+from agent.core.orders import RemoteUnlock
 from agent.core.policy import Lockout
 from agent.errors import ConfigError
 
@@ -28,6 +29,8 @@ class Door(Section, frozen=True):
     """Names the door on MQTT: lower-case letters, digits and hyphens, at most 32."""
     release_seconds: Annotated[float, Meta(ge=1, le=30)] = 5.0
     """How long one grant releases the door, in seconds."""
+    held_open_seconds: Annotated[float, Meta(ge=5, le=3600)] = 60.0
+    """How long the door may stand open until an event tells of it, in seconds."""
 
 
 class Camera(Section, frozen=True):
@@ -88,6 +91,13 @@ class Mqtt(Section, frozen=True):
     """Permits a connection without TLS to another machine; to loopback it always is."""
     tls: bool = True
     """Whether the connection is encrypted."""
+    remote_unlock: RemoteUnlock = RemoteUnlock.SIGNED
+    """Who may open the door from afar: off (nobody), signed (trusted keys) or broker (anybody whom
+    the broker lets, such as Home Assistant)."""
+    discovery: Literal["device", "legacy", "off"] = "device"
+    """How Home Assistant finds the door by itself: device (2024.12 or newer), legacy or off."""
+    discovery_prefix: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")] = "homeassistant"
+    """Topic below which Home Assistant looks for devices."""
 
     def __post_init__(self) -> None:
         if not (self.tls or self.allow_plaintext or self.host in {None, *LOOPBACK}):

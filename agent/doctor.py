@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent import app
-from agent.adapters.broker import explain, read_access
+from agent.adapters.broker import explain, read_access, retain
 from agent.adapters.camera import open_camera
 from agent.adapters.clock import SystemClock
 from agent.adapters.devicekey import describe
 from agent.adapters.gpio import open_gpio
 from agent.config import Config, Mqtt
+from agent.core.orders import Operation, RemoteUnlock
 from agent.errors import ConfigError, DeviceError, DoorwardError
+from agent.wire.discovery import removal
 
 CONNECT_SECONDS = 3.0
 
@@ -40,6 +42,7 @@ def examine(config_file: Path | None, *, simulate: bool) -> Iterator[Check]:
         ("key", _key, True),
         ("store", _store, True),
         ("broker", _broker, False),
+        ("remote", _remote, False),
         ("clock", _clock, False),
     ]
     if not simulate:
@@ -103,7 +106,42 @@ def _broker(config: Config) -> str:
             "start the broker or mend [mqtt]; the door opens without it"
         )
         raise DeviceError(message) from None
-    return f"{broker.host}:{broker.port} answers"
+    plain = "" if broker.tls else ", without encryption"
+    return f"{broker.host}:{broker.port} answers{plain}"
+
+
+def _remote(config: Config) -> str:
+    with app.opened_store(config) as store:
+        trusted = store.controllers().values()
+    opening = sum(Operation.UNLOCK in each.rights for each in trusted)
+    match config.mqtt.remote_unlock:
+        case RemoteUnlock.OFF:
+            return "nobody opens the door from afar"
+        case RemoteUnlock.SIGNED:
+            return (
+                f"{opening} of {len(trusted)} trusted controllers may open the door, by signature"
+            )
+        case RemoteUnlock.BROKER:
+            return (
+                "WHOEVER MAY WRITE TO THE BROKER OPENS THE DOOR, with no signature: "
+                f'remote_unlock = "broker"; so may {opening} trusted controllers'
+            )
+
+
+def remove_discovery(config: Config) -> list[str]:
+    """Have Home Assistant forget the door; give the topics that were emptied.
+
+    Raises ConfigError, and DeviceError where the broker cannot be reached.
+    """
+    door, broker = config.door.name, config.mqtt
+    emptied = removal(door, broker.discovery_prefix)
+    access = read_access(broker)
+    try:
+        retain(access, f"doorward-{door}-doctor", emptied)
+    except (OSError, ValueError) as error:
+        message = f"{broker.host}:{broker.port}: {explain(error)}: start the broker or mend [mqtt]"
+        raise DeviceError(message) from None
+    return list(emptied)
 
 
 def _clock(_: Config) -> str:

@@ -1,7 +1,8 @@
 """What is not needed any more goes: events that are too old, residents whom nobody has seen."""
 
 from agent.config import Retention
-from agent.core.events import Erase, Erased, ErasureCause
+from agent.core.effects import Erase
+from agent.core.events import Erased, ErasureCause
 from agent.core.types import Now
 from agent.ports import Store
 

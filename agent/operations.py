@@ -12,24 +12,20 @@ from agent.adapters.clock import SystemClock
 from agent.adapters.console import LocalReporter, as_object
 from agent.config import Config, Mqtt
 from agent.core.consent import Roll
+from agent.core.effects import Erase, IssueCode, RenewConsent, Revoke, SuspendConsent
 from agent.core.enrolment import give_consent
 from agent.core.events import (
     ConsentRenewed,
     ConsentSuspended,
-    EnrolCommanded,
     Enrolled,
     EnrolmentAuthorised,
     EnrolmentFailed,
     EnrolmentStarted,
-    Erase,
     Erased,
     Event,
-    IssueCode,
-    RenewConsent,
-    Revoke,
     Revoked,
-    SuspendConsent,
 )
+from agent.core.inputs import EnrolCommanded
 from agent.core.matching import Threshold, threshold_for
 from agent.core.types import AuthorityKind, EnrolmentCode, SubjectId, Suspension, Terms
 from agent.errors import StoreError

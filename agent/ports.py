@@ -1,11 +1,15 @@
 """The edges of the agent as Protocols: what the runtime relies on and adapters provide."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol, TypeAlias
 
-from agent.core.events import Change, Event, Indication, Input, Observed, StoreLoaded
+from agent.core.effects import Answer, Change, Indication
+from agent.core.events import Event
+from agent.core.inputs import Input, Observed, StoreLoaded
+from agent.core.orders import ControllerId, TrustedController
+from agent.core.rules import Condition
 from agent.core.types import Frame, Grant, LockState, Now, Subject, SubjectId, Suspension
 
 Post: TypeAlias = Callable[[Input], None]
@@ -218,6 +222,10 @@ class Store(Protocol):
         """Give everybody enrolled, revoked or not."""
         ...
 
+    def controllers(self) -> Mapping[ControllerId, TrustedController]:
+        """Give the controllers whose commands are trusted."""
+        ...
+
     def resident(self, subject: SubjectId) -> Resident:
         """Give what is kept of one subject. Raises StoreError where there is no such subject."""
         ...
@@ -283,6 +291,26 @@ class Reporter(Protocol):
 
     def announce(self, state: LockState) -> None:
         """Report the state of the lock; the last one is repeated on each connect."""
+        ...
+
+    def announce_contact(self, *, is_open: bool) -> None:
+        """Report whether the door itself stands open; repeated likewise."""
+        ...
+
+    def describe(self, condition: Condition) -> None:
+        """Report what the door is like; repeated likewise."""
+        ...
+
+    def challenge(self, challenge: str) -> None:
+        """Give out what signed commands must carry; repeated likewise."""
+        ...
+
+    def answer(self, answer: Answer, reply: bytes) -> None:
+        """Answer a command. reply: as it goes over the wire."""
+        ...
+
+    def tend(self) -> None:
+        """Start anew what should run and does not, or hangs. Called about once a second."""
         ...
 
     def close(self) -> None:

@@ -75,7 +75,7 @@ def consent_show(config: Path | None, *, subject: str, json: bool) -> None:
         ["guardian", given.guardian or ""],
         ["given", local_time(given.at)],
         ["expires", "never" if given.expires is None else local_time(given.expires)],
-        ["leave code", f"{known.leave_code}  (for cmd/erase: docs/mqtt.md)"],
+        ["leave code", f"{known.leave_code}  (for cmd/leave: docs/mqtt.md)"],
     ]
     click.echo(tabulate(rows, tablefmt="plain"))
 

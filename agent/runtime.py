@@ -10,23 +10,24 @@ import queue
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from agent.answers import Answers
 from agent.core.controller import Controller
-from agent.core.events import (
+from agent.core.effects import (
     Announce,
+    AnnounceContact,
+    Answer,
     Append,
     Drop,
     Effect,
     Energise,
-    Faulted,
-    Input,
     MoveCursor,
-    Part,
-    Recovered,
     SendBacklog,
+    SendChallenge,
     Show,
-    Started,
-    Tick,
 )
+from agent.core.events import Part, Started
+from agent.core.inputs import Acknowledged, Faulted, Flooded, Input, Recovered, Tick
+from agent.core.orders import Delivered
 from agent.core.types import LockState, Now
 from agent.errors import DeviceError, DoorwardError, StoreError
 from agent.housekeeping import Housekeeping
@@ -41,6 +42,7 @@ from agent.ports import (
     Store,
     Vision,
 )
+from agent.reporting import Reporting
 from agent.watch import Watch, one_line
 
 log = logging.getLogger(__name__)
@@ -51,8 +53,8 @@ RETRY_EVERY = 2.0
 """Seconds between two tries to mend what is at fault."""
 LATEST_RELEASE = 1.0
 """Seconds from a grant within which the door may be released: later, somebody else may be there."""
-BACKLOG_BATCH = 500
-"""Events sent again at once; the next ones go out when a collector has acknowledged these."""
+MOST_WAITING = 50
+"""Inputs in the inbox beyond which commands are thrown away: no face shall wait for a flood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +95,31 @@ class Runtime:
         self._model = model
         self._started = started
         self._housekeeping = housekeeping
+        self._reporting = Reporting(store, reporters)
+        self._answers = Answers(store)
         self._inbox: queue.SimpleQueue[Input] = queue.SimpleQueue()
         self._ending = False
         self._watch = Watch(door.camera, vision, clock, self.post)
         self._menders = {Part.STORE: self._mend_store, Part.RELEASE: self._mend_release}
         self._broken: set[Part] = set()
         self._retry_at = float("inf")
-        self._reported = 0
-        self._sent_again = 0
-        self._backlog_end = 0
+        self._thrown_away = 0
+        self._newest = Acknowledged(0)
+        self._acknowledgement_waits = False
 
     def post(self, happened: Input) -> None:
-        """Put an input into the inbox; from any thread."""
+        """Put an input into the inbox; from any thread.
+
+        Of too many commands some are lost; of acknowledgements that wait, the newest counts.
+        """
+        if isinstance(happened, Delivered) and self._inbox.qsize() >= MOST_WAITING:
+            self._thrown_away += 1
+            return
+        if isinstance(happened, Acknowledged):
+            self._newest = happened
+            if self._acknowledgement_waits:
+                return
+            self._acknowledgement_waits = True
         self._inbox.put(happened)
 
     def stop(self) -> None:
@@ -130,11 +145,9 @@ class Runtime:
             raise self._watch.crash
 
     def _begin(self) -> None:
-        self._reported = self._last_seq()
+        self._reporting.begin()
         self._handle(self._store.load(self._model))
-        for reporter in self._reporters:
-            reporter.start(self.post)
-            reporter.announce(LockState.LOCKED)
+        self._reporting.start(self.post)
         self._door.inputs.start(self.post)
         self._record([Append(self._started)], self._clock.now())
 
@@ -171,9 +184,14 @@ class Runtime:
         now = self._clock.now().monotonic
         wait = min(self._controller.wake_at - now, self._retry_at - now, LONGEST_WAIT)
         try:
-            return self._inbox.get(timeout=max(wait, 0.0))
+            happened = self._inbox.get(timeout=max(wait, 0.0))
         except queue.Empty:
             return Tick()
+        if isinstance(happened, Acknowledged):
+            # In this order: one that comes meanwhile is put into the inbox, or read here.
+            self._acknowledgement_waits = False
+            return self._newest
+        return happened
 
     def _take(self, happened: Input) -> None:
         if self._watch.crash is not None:
@@ -185,6 +203,10 @@ class Runtime:
         # What was due comes first, and by itself: if it fails, nothing may follow as if it had not.
         self._handle(Tick())
         self._handle(happened)
+        if self._thrown_away:
+            count, self._thrown_away = self._thrown_away, 0
+            self._handle(Flooded(count))
+        self._reporting.look_after(self._controller.condition, self._clock.now().monotonic)
         if self._watch.alive:
             self._service.alive()
 
@@ -198,7 +220,7 @@ class Runtime:
 
     def _reload(self) -> None:
         self._handle(self._store.load(self._model))
-        self._report()
+        self._reporting.report()
 
     def _mend_store(self) -> None:
         # Who is enrolled may have changed while the store could not be read: look again, always.
@@ -207,8 +229,7 @@ class Runtime:
 
     def _mend_release(self) -> None:
         self._door.release.drop()
-        for reporter in self._reporters:
-            reporter.announce(LockState.LOCKED)
+        self._reporting.announce(LockState.LOCKED)
 
     def _handle(self, happened: Input) -> None:
         now = self._clock.now()
@@ -223,25 +244,14 @@ class Runtime:
                 else:
                     self._do(effect)
             if effects:
-                self._report()
+                self._reporting.report()
         except StoreError as error:
             # No audit, no opening: the effects that were to follow are left undone.
             self._fault(Part.STORE, error)
         except DeviceError as error:
             self._fault(Part.RELEASE, error)
 
-    def _report(self) -> None:
-        # Read back, since other processes append to the log too: an erasure, a code given out.
-        for recorded in self._store.events(after=self._reported):
-            self._reported = recorded.seq
-            for reporter in self._reporters:
-                reporter.publish(recorded)
-
-    def _last_seq(self) -> int:
-        newest = self._store.last_events(1)
-        return newest[0].seq if newest else 0
-
-    def _do(self, effect: Effect) -> None:
+    def _do(self, effect: Effect) -> None:  # noqa: C901 - one arm an effect
         match effect:
             case Energise():
                 self._energise(effect)
@@ -250,17 +260,18 @@ class Runtime:
             case Show():
                 self._door.indicator.show(effect.indication)
             case Announce():
-                self._report()
+                self._reporting.report()
                 self._announce(effect.state)
+            case AnnounceContact():
+                self._reporting.announce_contact(is_open=effect.is_open)
+            case SendChallenge():
+                self._reporting.challenge(effect.challenge)
+            case Answer():
+                self._reporting.answer(effect, self._answers.give(effect))
             case MoveCursor():
-                self._store.move_cursor(effect.seq)
-                if self._store.cursor() >= self._sent_again:
-                    self._send_backlog()
+                self._reporting.acknowledged(effect.seq, self._clock.now().monotonic)
             case SendBacklog():
-                self._sent_again = self._store.cursor()
-                # What happens from here on is reported as it happens.
-                self._backlog_end = self._reported
-                self._send_backlog()
+                self._reporting.send_backlog()
             case Append():
                 message = "an Append is committed, not done"
                 raise TypeError(message)
@@ -283,17 +294,7 @@ class Runtime:
     def _announce(self, state: LockState) -> None:
         if Part.RELEASE in self._broken:
             return  # Nobody knows; said once it obeys again.
-        for reporter in self._reporters:
-            reporter.announce(state)
-
-    def _send_backlog(self) -> None:
-        missing = min(self._backlog_end - self._sent_again, BACKLOG_BATCH)
-        if not missing > 0:
-            return
-        for recorded in self._store.events(after=self._sent_again, limit=missing):
-            self._sent_again = recorded.seq
-            for reporter in self._reporters:
-                reporter.republish(recorded)
+        self._reporting.announce(state)
 
     def _fault(self, part: Part, error: DoorwardError) -> None:
         if part in self._broken:

@@ -3,7 +3,8 @@
 import logging
 import threading
 
-from agent.core.events import Faulted, Part, Recovered, Tick
+from agent.core.events import Part
+from agent.core.inputs import Faulted, Recovered, Tick
 from agent.errors import DoorwardError
 from agent.ports import Camera, Clock, Post, Vision
 

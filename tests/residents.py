@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.adapters.store import SqliteStore
-from agent.core.events import Denied, Enrol, Enrolled, Erase, Erased, Granted, Revoke, Revoked
+from agent.core.effects import Enrol, Erase, Revoke
+from agent.core.events import Denied, Enrolled, Erased, Granted, Revoked
+from agent.core.orders import Operation, TrustedController
 from agent.core.types import (
     AuthorityKind,
     Consent,
@@ -24,6 +27,7 @@ from agent.core.types import (
     Validity,
 )
 from agent.ports import DeviceKey, ProtectionLevel, Recorded, Store
+from agent.wire.commands import controller_id
 
 MODEL = "mobilefacenet-int8/litert"
 BOOT = "boot-1"
@@ -89,6 +93,12 @@ def erase(store: Store, name: str) -> Recorded:
 
 def revoke(store: Store, name: str) -> Recorded:
     return store.append(Revoked(SubjectId(name)), NOW, Revoke(SubjectId(name)))
+
+
+def trusted(*rights: Operation, seed: int = 1) -> TrustedController:
+    """A controller whose key follows from a seed."""
+    key = Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32).public_key().public_bytes_raw()
+    return TrustedController(controller_id(key), f"office-{seed}", key, frozenset(rights))
 
 
 def granted(name: str) -> Granted:

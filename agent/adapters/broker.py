@@ -1,17 +1,23 @@
 """How to reach the broker: the settings checked and read, and what goes wrong in words."""
 
+import errno
 import ssl
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from socket import gaierror
 
 from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.config import Mqtt
 from agent.errors import ConfigError
+
+PATIENCE = 10.0
+"""Seconds that a broker is given to take what is published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,37 @@ def read_access(settings: Mqtt) -> Access:
     return Access(
         settings.host, settings.port, settings.username, _password(settings), _tls(settings)
     )
+
+
+def retain(access: Access, client_id: str, messages: Mapping[str, bytes]) -> None:
+    """Publish these payloads, topic to payload, to be retained, and wait until the broker has them.
+
+    Raises OSError: TimeoutError where the broker does not take them in time, and PermissionError
+    where it does not let us in.
+    """
+    client = access.new_client(client_id)
+    answers: list[ReasonCode] = []
+    client.on_connect = lambda _client, _, _flags, code, _more: answers.append(code)
+    client.connect(access.host, access.port)
+    try:
+        _drive(client, lambda: bool(answers))
+        if answers[0].is_failure:
+            raise PermissionError(errno.EACCES, str(answers[0]))
+        sent = [client.publish(*message, qos=1, retain=True) for message in messages.items()]
+        _drive(client, lambda: all(each.is_published() for each in sent))
+    finally:
+        client.disconnect()
+
+
+def _drive(client: Client, is_done: Callable[[], bool]) -> None:
+    """Keep a connection going until it is done. Raises TimeoutError, ConnectionError."""
+    deadline = time.monotonic() + PATIENCE
+    while not is_done():
+        if not time.monotonic() < deadline:
+            raise TimeoutError
+        lost = client.loop(0.1) is not MQTTErrorCode.MQTT_ERR_SUCCESS
+        if lost and not is_done():
+            raise ConnectionError("the connection was lost")
 
 
 def explain(error: Exception) -> str:

@@ -8,10 +8,18 @@ from typing import Any
 
 import msgspec
 
+from agent.core.effects import Answer
 from agent.core.events import (
+    AttackPresented,
+    ClockSet,
+    Commanded,
+    CommandRejected,
     ConsentRenewed,
     ConsentSuspended,
+    ControllerRemoved,
+    ControllerTrusted,
     Denied,
+    DoorbellRang,
     Enrolled,
     EnrolmentAuthorised,
     EnrolmentFailed,
@@ -21,19 +29,25 @@ from agent.core.events import (
     ErasureCause,
     ErasureCertified,
     Event,
+    ExitRequested,
     FaultCleared,
     FaultRaised,
+    ForcedOpen,
     Forgotten,
     Granted,
+    HeldOpen,
     LockedOut,
     LogPruned,
+    PolicyChanged,
     Restored,
     Revoked,
     Started,
+    Tampered,
 )
+from agent.core.rules import Condition
 from agent.core.types import LockState, Suspension
 from agent.ports import Post, Recorded
-from agent.wire import event_kind
+from agent.wire.events import event_kind
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +75,21 @@ class LocalReporter:
         """Do nothing: it had the event when it happened."""
 
     def announce(self, state: LockState) -> None:
+        """Do nothing."""
+
+    def announce_contact(self, *, is_open: bool) -> None:
+        """Do nothing."""
+
+    def describe(self, condition: Condition) -> None:
+        """Do nothing."""
+
+    def challenge(self, challenge: str) -> None:
+        """Do nothing: nobody here signs commands."""
+
+    def answer(self, answer: Answer, reply: bytes) -> None:
+        """Do nothing: no command comes from here."""
+
+    def tend(self) -> None:
         """Do nothing."""
 
     def close(self) -> None:
@@ -112,6 +141,32 @@ def in_words(event: Event) -> str:  # noqa: C901, PLR0912 - one arm an event
             who = f" to {event.subject}" if event.subject else ""
             seen = f"{event.frames} frames{_crowd(event.faces)}"
             return f"denied{who}: {_spaced(event.reason)} ({seen})"
+        case AttackPresented():
+            return f"no bona fide face: {_spaced(event.reason)} ({event.frames} frames)"
+        case DoorbellRang():
+            return "the doorbell rang"
+        case ExitRequested():
+            return "opened from inside"
+        case ForcedOpen():
+            return "ALARM: the door was opened, and nothing had released it"
+        case HeldOpen():
+            return f"the door has stood open for {event.seconds:.0f} s"
+        case Tampered():
+            return "ALARM: the case was opened" if event.active else "the case is closed again"
+        case Commanded():
+            who = f"controller {event.controller}" if event.controller else "the broker"
+            about = f" {event.subject}" if event.subject else ""
+            return f"{who} commands: {event.operation}{about}"
+        case CommandRejected():
+            return f"commands refused: {_spaced(event.reason)} ({event.count} since the start)"
+        case ControllerTrusted():
+            return f"controller {event.controller} is trusted"
+        case ControllerRemoved():
+            return f"controller {event.controller} is trusted no more"
+        case PolicyChanged():
+            return f"when {event.subject} may enter was set anew"
+        case ClockSet():
+            return f"the clock was set by {event.by:+.1f} s"
         case LockedOut():
             return f"{event.refusals} refusals in a row: no faces for {event.seconds:.0f} s"
         case EnrolmentAuthorised():

@@ -14,7 +14,7 @@ from typing import Protocol, cast
 
 from agent.adapters.pulse import Pulse
 from agent.config import Gpio as Lines
-from agent.core.events import EnrolButtonHeld, EnrolCancelled
+from agent.core.inputs import EnrolButtonHeld, EnrolCancelled
 from agent.core.types import SubjectId
 from agent.errors import DeviceError
 from agent.ports import Post

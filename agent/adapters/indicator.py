@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from agent.adapters.gpio import Gpio, using
 from agent.config import Gpio as Lines
-from agent.core.events import Indication
+from agent.core.effects import Indication
 from agent.errors import DeviceError
 
 Step: TypeAlias = tuple[str, bool, float]
@@ -67,6 +67,9 @@ PATTERNS: Mapping[Indication, Pattern] = MappingProxyType(
         ),
         Indication.NOT_ENROLLED: Pattern(_lit(RED, 0.6, 0.3), _beeps(RED, LONG, LONG, LONG)),
         Indication.FAULT: Pattern(_lit(RED, 3.0, 0.5)),
+        Indication.IDENTIFY: Pattern(
+            _lit(WHITE, *(0.2, 0.3) * 4, 0.2, 1.0), _beeps(WHITE, SHORT, SHORT, SHORT, SHORT)
+        ),
     }
 )
 

@@ -21,7 +21,7 @@ from agent.core.events import Event, Forgotten
 from agent.core.types import Now, SubjectId
 from agent.errors import StoreError
 from agent.ports import Recorded
-from agent.wire import decode_body, encode_body, event_kind
+from agent.wire.events import decode_body, encode_body, event_kind
 
 HASH_BYTES = 32
 GENESIS = bytes(HASH_BYTES)

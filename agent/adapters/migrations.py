@@ -17,7 +17,7 @@ from agent.adapters.epoch import EpochSecret
 from agent.adapters.log import GENESIS, EventLog
 from agent.adapters.residents import Residents
 from agent.adapters.vault import Vault
-from agent.core.events import Enrol
+from agent.core.effects import Enrol
 from agent.core.types import (
     NORM_TOLERANCE,
     Consent,
@@ -30,7 +30,7 @@ from agent.core.types import (
     SubjectId,
     Validity,
 )
-from agent.wire import decode_body
+from agent.wire.events import decode_body
 
 APPLICATION_ID = 0x446F6F72
 """Marks a database as Doorward's: "Door"."""
@@ -120,6 +120,10 @@ def _plain_residents(kept: dict[str, list[tuple[Any, ...]]]) -> list[tuple[Enrol
     return found
 
 
+def _controllers_schema(database: Database, _vault: Vault, _secret: EpochSecret) -> None:
+    _create(database, "controllers", {"id": str, "sealed": bytes})
+
+
 @cache
 def schema() -> frozenset[tuple[str, str]]:
     """Give the names of what a database of the newest schema consists of, and how it was made."""
@@ -127,6 +131,7 @@ def schema() -> frozenset[tuple[str, str]]:
         database = Database(connection, execute_plugins=False)
         _create(database, "meta", {"key": str, "value": int})
         _create_sealed_tables(database)
+        _create(database, "controllers", {"id": str, "sealed": bytes})
         return normalised(database.execute(SCHEMA_QUERY).fetchall())
 
 
@@ -205,5 +210,6 @@ def _forbid(database: Database, name: str, occasion: str) -> None:
 MIGRATIONS: tuple[Callable[[Database, Vault, EpochSecret], None], ...] = (
     _plain_schema,
     _sealed_schema,
+    _controllers_schema,
 )
 """The nth brings a database from schema n - 1 to n; user_version holds the schema it has."""

@@ -16,8 +16,18 @@ from agent.adapters.documents import receipt_in, receipt_of, text_of
 from agent.adapters.epoch import EpochSecret
 from agent.adapters.log import Keys
 from agent.adapters.vault import KEY_BYTES, Vault, derive, leave_code
-from agent.core.events import Enrol
-from agent.core.types import Consent, Embedding, Gallery, Now, Subject, SubjectId, Suspension
+from agent.core.effects import Enrol
+from agent.core.orders import ControllerId
+from agent.core.types import (
+    Consent,
+    Embedding,
+    Gallery,
+    Now,
+    Subject,
+    SubjectId,
+    Suspension,
+    Validity,
+)
 from agent.errors import StoreError
 from agent.ports import Resident, SubjectRow
 
@@ -39,7 +49,9 @@ _TABLES = {
 }
 """By table: which column names the subject, and what is vouched for. Reserved keys are not."""
 _TOMBSTONES = "SELECT subject, proof, certificate FROM tombstones"
-_VOUCHED = _TABLES | {"tombstones": ("subject", _TOMBSTONES)}
+_CONTROLLERS = "SELECT id, sealed FROM controllers"
+_RESIDENTS = _TABLES | {"tombstones": ("subject", _TOMBSTONES)}
+_VOUCHED = _RESIDENTS | {"controllers": ("id", _CONTROLLERS)}
 
 _Everything: TypeAlias = dict[str, list[tuple[Any, ...]]]
 
@@ -90,11 +102,11 @@ class Residents:
     # --- what the log vouches for -----------------------------------------------------------------
 
     def state(self) -> bytes:
-        """Give what all rows add up to, 32 bytes."""
-        return self._sum(self._everything()).to_bytes(STATE_BYTES)
+        """Give what the residents' rows add up to while no controller is trusted, 32 bytes."""
+        return self._sum({table: self._all(table) for table in _RESIDENTS}).to_bytes(STATE_BYTES)
 
-    def total(self, subject: SubjectId, *, all_keys: bool) -> int:
-        """Add up the rows of one subject, and those of everybody's key where that is asked."""
+    def total(self, subject: SubjectId | ControllerId, *, all_keys: bool) -> int:
+        """Add up the rows of one subject or controller, and everybody's key where that is asked."""
         return self._sum(
             {
                 table: self._all(table, None if all_keys and table == "keys" else subject)
@@ -135,6 +147,13 @@ class Residents:
         key, resident = self._require(subject)
         revoked = replace(resident.subject, revoked=True)
         record = self._sealed_record(key, revoked, resident.label, resident.enrolled_at)
+        self._db.execute("UPDATE subjects SET sealed = ? WHERE id = ?", [record, subject])
+
+    def set_validity(self, subject: SubjectId, validity: Validity) -> None:
+        """Keep when a subject may enter, in place of what was kept."""
+        key, resident = self._require(subject)
+        changed = replace(resident.subject, validity=validity)
+        record = self._sealed_record(key, changed, resident.label, resident.enrolled_at)
         self._db.execute("UPDATE subjects SET sealed = ? WHERE id = ?", [record, subject])
 
     def suspend(self, subject: SubjectId, reason: Suspension | None) -> None:
@@ -349,7 +368,9 @@ class Residents:
     def _everything(self) -> _Everything:
         return {table: self._all(table) for table in _VOUCHED}
 
-    def _all(self, table: str, subject: SubjectId | None = None) -> list[tuple[Any, ...]]:
+    def _all(
+        self, table: str, subject: SubjectId | ControllerId | None = None
+    ) -> list[tuple[Any, ...]]:
         column, query = _VOUCHED[table]
         if subject is None:
             return self._db.execute(query).fetchall()

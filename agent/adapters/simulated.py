@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from agent.adapters.pulse import Pulse
-from agent.core.events import EnrolButtonHeld, EnrolCancelled, Indication, Input
+from agent.core.effects import Indication
+from agent.core.inputs import EnrolButtonHeld, EnrolCancelled, Input
 from agent.core.types import SubjectId
 from agent.ports import Clock, Post
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from agent.adapters import rows
+from agent.adapters.controllers import Controllers
 from agent.adapters.database import (
     hold,
     open_database,
@@ -19,24 +20,32 @@ from agent.adapters.erasure import Erasures
 from agent.adapters.log import EventLog, Head, named
 from agent.adapters.residents import DAY, MODULUS, STATE_BYTES, Residents
 from agent.adapters.vault import Vault
-from agent.core.events import (
+from agent.core.effects import (
     Change,
+    Distrust,
     Enrol,
+    Erase,
+    IssueCode,
+    RenewConsent,
+    Revoke,
+    SetValidity,
+    SpendCodes,
+    SpendCounter,
+    SuspendConsent,
+    Trust,
+)
+from agent.core.events import (
+    Commanded,
     EnrolmentFailed,
     EnrolmentStarted,
-    Erase,
     Erased,
     ErasureCause,
     Event,
     Granted,
-    IssueCode,
     LogPruned,
-    RenewConsent,
-    Revoke,
-    SpendCodes,
-    StoreLoaded,
-    SuspendConsent,
 )
+from agent.core.inputs import StoreLoaded
+from agent.core.orders import ControllerId, TrustedController
 from agent.core.types import EnrolmentCode, Now, SubjectId
 from agent.errors import StoreError
 from agent.ports import Clock, DeviceKey, Recorded, Resident, SubjectRow
@@ -67,6 +76,7 @@ class SqliteStore:
             self._use.close()
             raise
         self._residents = Residents(self._db, self._vault, self._secret)
+        self._controllers = Controllers(self._db, self._vault)
         self._log = EventLog(self._db, self._vault)
         self._erasures = Erasures(self._db, path, self._vault, self._residents, self._append, clock)
         self._loaded_version: int | None = None
@@ -107,6 +117,7 @@ class SqliteStore:
                 self._log.verify(signed)
                 self._residents.verify(self._log.state())
                 self._codes()
+                self._controllers.trusted()
             newest = self.last_events(1)
             return newest[0] if newest else None
 
@@ -119,8 +130,9 @@ class SqliteStore:
                 self._loaded_version = self._data_version()
                 gallery, subjects = self._residents.load(model, self._log.state())
                 codes = self._codes()
+                controllers = self._controllers.trusted()
             self._own_change = False
-            return StoreLoaded(gallery, subjects, codes)
+            return StoreLoaded(gallery, subjects, codes, controllers)
 
     def changed(self) -> bool:
         """See ports.Store. An event of our own that came without a change does not count."""
@@ -136,7 +148,9 @@ class SqliteStore:
         with translated(self._path):
             if not isinstance(change, Erase):
                 recorded = self._commit(event, now, change)
-                self._own_change = self._own_change or change is not None
+                # That of a counter is known to whoever spent it.
+                is_news = change is not None and not isinstance(change, SpendCounter)
+                self._own_change = self._own_change or is_news
                 return recorded
             recorded = self._erasures.with_ballast(lambda: self._commit(event, now, change))
             self._own_change = True
@@ -168,6 +182,11 @@ class SqliteStore:
         """See ports.Store. Ordered by when they were enrolled."""
         with translated(self._path), transaction(self._db, "DEFERRED"):
             return self._residents.listed()
+
+    def controllers(self) -> dict[ControllerId, TrustedController]:
+        """See ports.Store."""
+        with translated(self._path), transaction(self._db, "DEFERRED"):
+            return self._controllers.trusted()
 
     def resident(self, subject: SubjectId) -> Resident:
         """See ports.Store."""
@@ -253,26 +272,28 @@ class SqliteStore:
 
     def _change(self, event: Event, now: Now, change: Change | None) -> int:
         """Make a change; give how much more the residents' rows add up to."""
-        subject = _changed(event, change)
+        changed = _changed(event, change)
         if isinstance(event, EnrolmentStarted):
             # So that an erasure takes this event, too.
             self._residents.reserve(event.subject)
-        if subject is None:
+        if changed is None:
             self._apply(event, change, now)
             return 0
         # An erasure wraps everybody's key anew.
         all_keys = isinstance(change, Erase)
-        before = self._residents.total(subject, all_keys=all_keys)
+        before = self._residents.total(changed, all_keys=all_keys)
+        if isinstance(event, Granted | Commanded) and self._data_version() != self._loaded_version:
+            # What somebody else wrote since the store was read has not been vouched for yet.
+            self._residents.verify(self._log.state())
         if isinstance(event, Granted):
-            if self._data_version() != self._loaded_version:
-                # What somebody else wrote since the store was read has not been vouched for yet.
-                self._residents.verify(self._log.state())
-            self._residents.require_admissible(subject)
-            self._residents.note_use(subject, now)
+            self._residents.require_admissible(event.subject)
+            self._residents.note_use(event.subject, now)
         self._apply(event, change, now)
-        return self._residents.total(subject, all_keys=all_keys) - before
+        return self._residents.total(changed, all_keys=all_keys) - before
 
-    def _apply(self, event: Event, change: Change | None, now: Now) -> None:
+    def _apply(  # noqa: C901, PLR0912 - one arm a change
+        self, event: Event, change: Change | None, now: Now
+    ) -> None:
         match change:
             case None:
                 pass
@@ -289,6 +310,14 @@ class SqliteStore:
                 self._residents.suspend(change.subject, change.reason)
             case RenewConsent():
                 self._residents.renew(change.subject, change.consent)
+            case SetValidity():
+                self._residents.set_validity(change.subject, change.validity)
+            case Trust():
+                self._controllers.trust(change.controller)
+            case Distrust():
+                self._controllers.distrust(change.controller)
+            case SpendCounter():
+                self._controllers.spend(change.controller, change.counter)
             case IssueCode():
                 self._db.execute("DELETE FROM codes")
                 sealed = self._vault.seal_code(rows.code_bytes(change.code), self._boot_id)
@@ -328,13 +357,17 @@ class SqliteStore:
         return int(self._rows("SELECT value FROM meta WHERE key = 'cursor'")[0][0])
 
 
-def _changed(event: Event, change: Change | None) -> SubjectId | None:
+def _changed(event: Event, change: Change | None) -> SubjectId | ControllerId | None:
     """Give whose rows a change is about, or a grant, which keeps when it was."""
     match change:
         case None:
             return event.subject if isinstance(event, Granted) else None
         case Enrol():
             return change.subject.id
+        case Trust():
+            return change.controller.id
+        case Distrust() | SpendCounter():
+            return change.controller
         case IssueCode() | SpendCodes():
             return None
         case _:

@@ -55,6 +55,7 @@ class Vault:
         self.signer = Signer(f"doorward/{self.device}", seed)
         self._log = derive(key.secret, "doorward log")
         self._codes = derive(key.secret, "doorward codes")
+        self._controllers = derive(key.secret, "doorward controllers")
         self._models = derive(key.secret, "doorward models")
         self._state = derive(key.secret, "doorward state")
 
@@ -114,6 +115,14 @@ class Vault:
     def open_code(self, sealed: bytes, boot_id: str) -> bytes:
         """Decrypt a one-time code and its terms. Raises ValueError."""
         return self.open(self._codes, sealed, "codes", boot_id)
+
+    def seal_controller(self, content: bytes, controller: str) -> bytes:
+        """Encrypt what is kept of a controller."""
+        return self.seal(self._controllers, content, "controllers", controller)
+
+    def open_controller(self, sealed: bytes, controller: str) -> bytes:
+        """Decrypt what is kept of a controller. Raises ValueError."""
+        return self.open(self._controllers, sealed, "controllers", controller)
 
     def _bound(self, place: Place) -> bytes:
         return _encode((SCHEMA, self.device, *place))

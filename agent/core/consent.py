@@ -7,16 +7,9 @@ from itertools import islice
 
 import numpy as np
 
-from agent.core.events import (
-    Append,
-    ConsentRenewed,
-    ConsentSuspended,
-    Effect,
-    Erase,
-    Erased,
-    StoreLoaded,
-    SuspendConsent,
-)
+from agent.core.effects import Append, Effect, Erase, SuspendConsent
+from agent.core.events import ConsentRenewed, ConsentSuspended, Erased
+from agent.core.inputs import StoreLoaded
 from agent.core.matching import only
 from agent.core.policy import consent_objection
 from agent.core.types import Gallery, Notice, Now, Subject, SubjectId, Suspension
@@ -84,13 +77,21 @@ class Roll:
             return False
         if not compare_digest(known.leave_code.encode(), code.encode()):
             return False
+        self.expel(subject)
+        return True
+
+    def expel(self, subject: SubjectId) -> None:
+        """Take out one who is enrolled, for good."""
         self._leaving.append(subject)
         self._unerased.append(subject)
         del self._everybody[subject]
         self._unrecorded.pop(subject, None)
         self.standing = {each: self.standing[each] for each in self.standing if each != subject}
         self.gallery = only(self.gallery, self.standing)
-        return True
+
+    def knows(self, subject: SubjectId | None) -> bool:
+        """Say whether somebody is enrolled, and not about to be erased."""
+        return subject in self._everybody
 
     def erase(self) -> list[Effect]:
         """Have those who leave erased, once for each load that has them still: one at a time."""

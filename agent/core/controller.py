@@ -1,51 +1,66 @@
 """The one place where inputs become decisions: inputs in, effects out, and no I/O at all.
 
-Every order that opens the door is made here, in `_grant`, and carries a Grant. Whatever is stale,
-faulty, unsure or unknown gives no Energise.
+What opens the door carries a Grant, made in `_grant` for a face, in `_leave` for the exit button,
+and in `remote` for a command. Whatever is stale, faulty, unsure or unknown gives no Energise.
 """
 
-from dataclasses import dataclass, field
-
 from agent.core.consent import Roll
-from agent.core.decision import Judge, Match, Presentation, Recognition
+from agent.core.decision import Judge, Match, Presentation
 from agent.core.door import Door
-from agent.core.enroller import HINTS, Enroller
-from agent.core.enrolment import Enrolment
-from agent.core.events import (
-    Acknowledged,
+from agent.core.effects import (
+    AnnounceContact,
     Append,
-    Denied,
     Effect,
     Energise,
+    Indication,
+    MoveCursor,
+    SendBacklog,
+    Show,
+)
+from agent.core.enroller import HINTS, Enroller
+from agent.core.events import (
+    Denied,
+    DoorbellRang,
+    EnrolmentFailure,
+    ExitRequested,
+    FaultCleared,
+    FaultRaised,
+    Granted,
+    LockedOut,
+    Part,
+    Tampered,
+)
+from agent.core.guard import Guard
+from agent.core.inputs import (
+    Acknowledged,
+    ContactChanged,
     EnrolButtonHeld,
     EnrolCancelled,
     EnrolCommanded,
-    EnrolmentFailure,
     EraseCommanded,
-    FaultCleared,
+    ExitPressed,
     Faulted,
-    FaultRaised,
-    Granted,
-    Indication,
+    Flooded,
     Input,
-    LockedOut,
-    MoveCursor,
     Observed,
-    Part,
     Recovered,
-    SendBacklog,
-    Show,
+    Rung,
     StoreLoaded,
+    TamperChanged,
     Tick,
 )
 from agent.core.matching import Calibration, Threshold
-from agent.core.policy import Attempts, Lockout, admissible
+from agent.core.orders import Delivered, Rejection
+from agent.core.policy import Attempts, admissible
+from agent.core.portal import Portal
+from agent.core.remote import Remote
+from agent.core.rules import Condition, Outside, Rules
+from agent.core.timekeeping import Timekeeping
 from agent.core.types import (
     Float32,
     Grant,
     LockState,
     Method,
-    Notice,
     Now,
     QualityIssue,
     Refusal,
@@ -60,33 +75,22 @@ LONGEST_PAUSE = 3600.0
 """Seconds until what is due is tried again, doubled with each fault of the store meanwhile."""
 LINGER = 1.5
 """Seconds that an indication stays on once nothing renews it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the operator settled.
-
-    notice: the privacy notice in force; whoever consented to another is not matched.
-    release_seconds: how long one grant releases the door, 1 to 30.
-    """
-
-    recognition: Recognition = Recognition()
-    lockout: Lockout = Lockout()
-    enrolment: Enrolment = Enrolment()
-    release_seconds: float = 5.0
-    notice: Notice = field(kw_only=True)
+IDENTIFYING = 10.0
+"""Seconds for which the door makes itself known to somebody who looks for it."""
 
 
 class Controller:
     """Decides. Give it every input in order, with the clocks' reading, and do what it returns."""
 
-    def __init__(self, rules: Rules, calibration: Calibration) -> None:
+    def __init__(self, rules: Rules, calibration: Calibration, outside: Outside) -> None:
         self._rules = rules
         self._calibration = calibration
         self._door = Door(rules.release_seconds)
         self._attempts = Attempts(rules.lockout)
         self._presentation = Presentation(rules.recognition)
         self._enroller = Enroller(rules.enrolment, rules.notice)
+        self._portal = Portal(rules.held_open_seconds)
+        self._timekeeping = Timekeeping()
         self._faults: set[Part] = set()
         self._held: list[Effect] = []
         self._rests_until: dict[SubjectId, float] = {}
@@ -96,6 +100,12 @@ class Controller:
         self._shown = Indication.IDLE
         self._shown_at = float("-inf")
         self._roll = Roll(rules.notice, calibration.model)
+        self._guard = Guard(rules.door, rules.remote_unlock, outside.read, outside.new_challenge)
+        self._remote = Remote(
+            self._guard, self._door, self._enroller, self._roll, outside.new_subject
+        )
+        self._tampered = False
+        self._decided_in: float | None = None
         self._judge = Judge(rules.recognition, calibration, self._roll.gallery)
 
     @property
@@ -109,9 +119,24 @@ class Controller:
         return self._judge.threshold
 
     @property
+    def condition(self) -> Condition:
+        """What the door is like, for those who watch it from afar."""
+        threshold = self.threshold
+        admitted = sum(not each.revoked for each in self._roll.standing.values())
+        return Condition(
+            residents=admitted,
+            fpir=threshold.fpir,
+            fpir_met=threshold.met,
+            last_decision_ms=self._decided_in,
+            tamper=self._tampered,
+            faults=tuple(sorted(self._faults)),
+            rejected=dict(self._guard.rejected),
+        )
+
+    @property
     def wake_at(self) -> float:
         """Monotonic seconds at which a Tick is due; infinity where none is."""
-        deadlines = (self._door.deadline, self._enroller.deadline)
+        deadlines = (self._door.deadline, self._enroller.deadline, self._portal.deadline)
         return min((at for at in deadlines if at is not None), default=float("inf"))
 
     def handle(self, happened: Input, now: Now) -> list[Effect]:
@@ -119,20 +144,30 @@ class Controller:
         if self._roll.lapse(now):
             self._review()
         effects = [*self._elapsed(now), *self._respond(happened, now)]
+        for effect in effects:
+            if isinstance(effect, Energise):
+                self._portal.released(effect.grant.at + effect.seconds)
         # What follows an opening that fails is left undone: what must not be lost waits instead.
         if not any(isinstance(effect, Energise) for effect in effects):
             effects += self._settle(now)
         return [effect for effect in self._hold(effects) if self._is_news(effect, now)]
 
     def _elapsed(self, now: Now) -> list[Effect]:
-        effects = [*self._door.tick(now.monotonic), *self._enroller.tick(now.monotonic)]
+        effects = [
+            *self._timekeeping.look(now),
+            *self._door.tick(now.monotonic),
+            *self._enroller.tick(now.monotonic),
+            *self._portal.tick(now.monotonic),
+            *self._guard.tick(now.monotonic),
+        ]
         busy = self._door.deadline is not None or self._enroller.deadline is not None
         rest = Indication.FAULT if self._blocked else Indication.IDLE
-        if not busy and self._shown is not rest and now.monotonic - self._shown_at > LINGER:
+        linger = IDENTIFYING if self._shown is Indication.IDENTIFY else LINGER
+        if not busy and self._shown is not rest and now.monotonic - self._shown_at > linger:
             effects.append(Show(rest))
         return effects
 
-    def _respond(  # noqa: C901 - one arm an input
+    def _respond(  # noqa: C901, PLR0912 - one arm an input
         self, happened: Input, now: Now
     ) -> list[Effect]:
         match happened:
@@ -156,6 +191,20 @@ class Controller:
                 return self._faulted(happened, now)
             case Recovered():
                 return self._recovered(happened.part)
+            case Delivered():
+                return self._commanded(happened, now)
+            case Flooded():
+                return self._guard.reject(Rejection.FLOODED, happened.count)
+            case Rung():
+                return [Append(DoorbellRang())]
+            case ExitPressed():
+                return self._leave(now)
+            case ContactChanged():
+                changed = self._portal.changed(now.monotonic, is_open=happened.is_open)
+                return [*changed, AnnounceContact(happened.is_open)]
+            case TamperChanged():
+                self._tampered = happened.active
+                return [Append(Tampered(happened.active))]
             case Acknowledged():
                 return [MoveCursor(happened.seq)]
             case Tick():  # pragma: no branch - there is no other input
@@ -205,6 +254,7 @@ class Controller:
             faces=seen.faces,
             latency_ms=(now.monotonic - seen.captured_at) * 1000.0,
         )
+        self._decided_in = event.latency_ms
         self._attempts.granted()
         self._presentation.clear()
         # A grant that finds the door open releases nothing: the next may come once it has locked.
@@ -214,6 +264,20 @@ class Controller:
         if subject.administrator:
             self._enroller.administrator_granted(subject.id, now.monotonic)
         return [Append(event), *self._door.release(grant), Show(Indication.GRANTED)]
+
+    def _leave(self, now: Now) -> list[Effect]:
+        if Part.RELEASE in self._faults:
+            return []
+        grant = Grant(None, Method.EXIT, None, now.monotonic)
+        # Before it is recorded, and even if it cannot be: nobody is locked in by a full disk.
+        return [*self._door.release(grant), Show(Indication.GRANTED), Append(ExitRequested())]
+
+    def _commanded(self, delivered: Delivered, now: Now) -> list[Effect]:
+        standing = self._roll.standing
+        effects = self._remote.handle(delivered, now, frozenset(self._faults))
+        if self._roll.standing is not standing:
+            self._review()
+        return effects
 
     def _refuse(self, refusal: Refusal, seen: Observed, now: Now) -> list[Effect]:
         frames = len(self._presentation)
@@ -240,6 +304,7 @@ class Controller:
         if not self._roll.due:
             self._pause = 0.0
         self._enroller.loaded(loaded.codes)
+        self._guard.loaded(loaded.controllers)
         self._review()
         return []
 

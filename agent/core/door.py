@@ -1,6 +1,6 @@
 """The release: locked, or unlocked until a deadline that nothing moves."""
 
-from agent.core.events import Announce, Drop, Effect, Energise
+from agent.core.effects import Announce, Drop, Effect, Energise
 from agent.core.types import Grant, LockState
 
 

@@ -4,19 +4,14 @@ from collections.abc import Callable, Mapping
 from hmac import compare_digest
 from typing import TypeAlias
 
+from agent.core.effects import Append, Effect, Enrol, Indication, Show, SpendCodes
 from agent.core.enrolment import Authority, Collection, Enrolment, Step, give_consent
 from agent.core.events import (
-    Append,
-    Effect,
-    Enrol,
     Enrolled,
     EnrolmentFailed,
     EnrolmentFailure,
     EnrolmentLapsed,
     EnrolmentStarted,
-    Indication,
-    Show,
-    SpendCodes,
 )
 from agent.core.matching import mean_template
 from agent.core.types import (
@@ -107,6 +102,10 @@ class Enroller:
         self._spend_codes(now)
         failed = EnrolmentFailed(subject, EnrolmentFailure.UNAUTHORISED)
         return [Append(failed, SpendCodes())]
+
+    def ordered(self, subject: SubjectId, authority: Authority, now: Now) -> list[Effect]:
+        """Begin, on the authority of a controller whose order was found good."""
+        return self._start(subject, authority, now, faulty=False)
 
     def observe(
         self,

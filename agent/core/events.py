@@ -1,27 +1,18 @@
-"""What happens to the core, what it records, and what it wants done.
+"""What the door records and reports.
 
-Inputs go into the controller and effects come out. An event is what an effect appends to the log
-and what the door reports; no event has a field for a picture, an embedding or a name.
+An event is appended to the log; none has a field for a picture, an embedding or a name.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from agent.core.orders import ControllerId, Operation, Rejection
 from agent.core.types import (
     AuthorityKind,
-    Consent,
-    Embedding,
-    EnrolmentCode,
-    Gallery,
-    Grant,
-    LockState,
     Method,
-    Probe,
     QualityIssue,
     Reason,
-    Subject,
     SubjectId,
     Suspension,
 )
@@ -34,102 +25,6 @@ class Part(StrEnum):
     STORE = "store"
     RELEASE = "release"
     BROKER = "broker"
-
-
-# --- inputs ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Observed:
-    """What one frame showed.
-
-    captured_at: monotonic seconds. faces: how many faces were in the frame. nearest: the probe of
-    the largest face, or why there is none; None where there is no face.
-    """
-
-    captured_at: float
-    faces: int
-    nearest: Probe | QualityIssue | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StoreLoaded:
-    """The store's content as of now: at start and after each change."""
-
-    gallery: Gallery
-    subjects: Mapping[SubjectId, Subject]
-    codes: tuple[EnrolmentCode, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class EnrolButtonHeld:
-    """Somebody held the enrol button. subject: the id an enrolment would give."""
-
-    subject: SubjectId
-
-
-@dataclass(frozen=True, slots=True)
-class EnrolCommanded:
-    """An enrolment was asked for from afar. code: as typed, to be compared in constant time."""
-
-    subject: SubjectId
-    code: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class EnrolCancelled:
-    """Somebody wants the enrolment under way to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class EraseCommanded:
-    """An erasure was asked for from afar. code: as shown, to be compared in constant time."""
-
-    subject: SubjectId
-    code: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time has passed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Faulted:
-    """A part stopped doing its work. reason: one line for the operator."""
-
-    part: Part
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """A part does its work again."""
-
-    part: Part
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
-    """A collector has every event up to this sequence number."""
-
-    seq: int
-
-
-Input: TypeAlias = (
-    Observed
-    | StoreLoaded
-    | EnrolButtonHeld
-    | EnrolCommanded
-    | EnrolCancelled
-    | EraseCommanded
-    | Tick
-    | Faulted
-    | Recovered
-    | Acknowledged
-)
-
-# --- events ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +65,101 @@ class Denied:
 
 
 @dataclass(frozen=True, slots=True)
+class AttackPresented:
+    """What stood before the camera was no bona fide face. reason: which check said so."""
+
+    reason: str
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
 class LockedOut:
     """Too many refusals in a row: faces are not looked at for this many seconds."""
 
     refusals: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DoorbellRang:
+    """Somebody rang."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExitRequested:
+    """Somebody inside pressed the button that opens the door."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForcedOpen:
+    """The door was opened, and nothing had released it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOpen:
+    """The door has stood open for this many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tampered:
+    """Somebody opened the case (active), or it is closed again."""
+
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Commanded:
+    """A command from afar is about to be carried out.
+
+    controller: who signed it; None where nobody did, and the broker let it pass. request: the
+    sender's name for it. subject: whom it is about, if anybody who is enrolled.
+    """
+
+    controller: ControllerId | None
+    operation: Operation
+    request: str
+    subject: SubjectId | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRejected:
+    """Commands did nothing. count: how many for this reason since the agent started.
+
+    Recorded when the count reaches 1, 2, 4, 8 and so on.
+    """
+
+    reason: Rejection
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerTrusted:
+    """A controller's key is trusted from now on, or with other rights."""
+
+    controller: ControllerId
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerRemoved:
+    """A controller's key is trusted no more."""
+
+    controller: ControllerId
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChanged:
+    """When a subject may enter was set anew."""
+
+    subject: SubjectId
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSet:
+    """The wall clock was set. by: how many seconds forward of what it would have read."""
+
+    by: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +297,19 @@ Event: TypeAlias = (
     Started
     | Granted
     | Denied
+    | AttackPresented
     | LockedOut
+    | DoorbellRang
+    | ExitRequested
+    | ForcedOpen
+    | HeldOpen
+    | Tampered
+    | Commanded
+    | CommandRejected
+    | ControllerTrusted
+    | ControllerRemoved
+    | PolicyChanged
+    | ClockSet
     | EnrolmentAuthorised
     | EnrolmentStarted
     | EnrolmentFailed
@@ -329,130 +326,3 @@ Event: TypeAlias = (
     | FaultRaised
     | FaultCleared
 )
-
-# --- changes to the store, each made in one transaction with its event ---------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Enrol:
-    """Keep a new subject, with the consent that `subject` carries."""
-
-    subject: Subject
-    label: str
-    references: tuple[Embedding, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Revoke:
-    """Stop admitting a subject."""
-
-    subject: SubjectId
-
-
-@dataclass(frozen=True, slots=True)
-class Erase:
-    """Forget a subject."""
-
-    subject: SubjectId
-
-
-@dataclass(frozen=True, slots=True)
-class SuspendConsent:
-    """Keep why a subject's consent does not count any more. None: it counts again."""
-
-    subject: SubjectId
-    reason: Suspension | None
-
-
-@dataclass(frozen=True, slots=True)
-class RenewConsent:
-    """Keep a new consent of a subject, in place of the last one."""
-
-    subject: SubjectId
-    consent: Consent
-
-
-@dataclass(frozen=True, slots=True)
-class IssueCode:
-    """Keep a one-time code until it is spent or stale; it replaces every earlier one."""
-
-    code: EnrolmentCode
-
-
-@dataclass(frozen=True, slots=True)
-class SpendCodes:
-    """Forget every one-time code: one was used, or a wrong one was tried."""
-
-
-Change: TypeAlias = Enrol | Revoke | Erase | SuspendConsent | RenewConsent | IssueCode | SpendCodes
-
-# --- effects --------------------------------------------------------------------------------------
-
-
-class Indication(StrEnum):
-    """What the door shows and sounds to who stands before it."""
-
-    IDLE = "idle"
-    LOOKING = "looking"
-    COME_CLOSER = "come_closer"
-    LOOK_HERE = "look_here"
-    MORE_LIGHT = "more_light"
-    GRANTED = "granted"
-    REFUSED = "refused"
-    WAIT = "wait"
-    ENROLLING = "enrolling"
-    FRAME_TAKEN = "frame_taken"
-    TURN_A_LITTLE = "turn_a_little"
-    ENROLLED = "enrolled"
-    NOT_ENROLLED = "not_enrolled"
-    FAULT = "fault"
-
-
-@dataclass(frozen=True, slots=True)
-class Append:
-    """Commit an event, and the change it tells of, before anything else happens; then report it."""
-
-    event: Event
-    change: Change | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Energise:
-    """Release the door for this many seconds."""
-
-    grant: Grant
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Lock the door."""
-
-
-@dataclass(frozen=True, slots=True)
-class Show:
-    """Tell who stands at the door."""
-
-    indication: Indication
-
-
-@dataclass(frozen=True, slots=True)
-class Announce:
-    """Report the state of the lock."""
-
-    state: LockState
-
-
-@dataclass(frozen=True, slots=True)
-class MoveCursor:
-    """The collector has every event up to this one."""
-
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class SendBacklog:
-    """Report again what no collector has acknowledged."""
-
-
-Effect: TypeAlias = Append | Energise | Drop | Show | Announce | MoveCursor | SendBacklog

@@ -253,21 +253,27 @@ class AuthorityKind(StrEnum):
 
     ADMINISTRATOR = "administrator"
     CODE = "code"
+    CONTROLLER = "controller"
 
 
 class Method(StrEnum):
-    """How a subject was recognised."""
+    """What a grant came of: a subject was recognised, or the door was asked to open."""
 
     FACE = "face"
+    REMOTE = "remote"
+    EXIT = "exit"
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The only value that a release takes. score: cosine, -1 to 1. at: monotonic seconds."""
+    """The only value that a release takes. at: monotonic seconds.
 
-    subject: SubjectId
+    subject, score: who was recognised and with what cosine, -1 to 1; None where nobody was.
+    """
+
+    subject: SubjectId | None
     method: Method
-    score: float
+    score: float | None
     at: float
 
 

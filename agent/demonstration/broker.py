@@ -16,7 +16,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.errors import DeviceError
-from agent.wire import Topics
+from agent.wire.topics import Topics
 
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 10.0

@@ -23,9 +23,9 @@ from agent.core.events import (
     ErasureCertified,
     Event,
     Granted,
-    Observed,
     Started,
 )
+from agent.core.inputs import Observed
 from agent.core.types import Frame, Probe, SubjectId, Terms
 from agent.demonstration.broker import LOOPBACK, Collector, broker, find_mosquitto
 from agent.demonstration.narrator import PATIENCE, Narrator, Summary, Write

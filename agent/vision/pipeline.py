@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from agent.core.events import Observed
+from agent.core.inputs import Observed
 from agent.core.types import Frame, Pixels, Probe, QualityIssue
 from agent.vision.align import align
 from agent.vision.detect import FAR, NEAR, Detector, Landmarker, Mesh

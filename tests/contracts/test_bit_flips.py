@@ -14,7 +14,8 @@ import pytest
 from agent.adapters.devicekey import KEY_FILE
 from agent.app import checked_store
 from agent.config import Config
-from agent.core.events import ConsentSuspended, EnrolmentAuthorised, IssueCode, SuspendConsent
+from agent.core.effects import IssueCode, SuspendConsent
+from agent.core.events import ConsentSuspended, EnrolmentAuthorised
 from agent.core.types import EnrolmentCode, Subject, SubjectId, Suspension, Terms, Validity
 from agent.errors import StoreError
 from agent.ports import Recorded, Store

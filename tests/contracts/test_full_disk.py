@@ -12,16 +12,13 @@ import pytest
 
 from agent.adapters.erasure import BALLAST_BYTES
 from agent.adapters.store import SqliteStore
+from agent.core.effects import Indication, IssueCode, RenewConsent, SuspendConsent
 from agent.core.events import (
     ConsentRenewed,
     ConsentSuspended,
     EnrolmentAuthorised,
     Forgotten,
     Granted,
-    Indication,
-    IssueCode,
-    RenewConsent,
-    SuspendConsent,
 )
 from agent.core.types import EnrolmentCode, SubjectId, Suspension, Terms
 from agent.errors import FullDiskError, StoreError

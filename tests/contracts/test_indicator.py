@@ -11,7 +11,7 @@ from agent.adapters.clock import SystemClock
 from agent.adapters.indicator import PATTERNS, GpioIndicator, Step
 from agent.adapters.simulated import SimulatedDoor
 from agent.config import Gpio as Lines
-from agent.core.events import Indication
+from agent.core.effects import Indication
 from agent.core.types import SubjectId
 from agent.errors import DeviceError
 from agent.ports import Indicator

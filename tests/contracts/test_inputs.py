@@ -11,7 +11,7 @@ from agent.adapters.clock import SystemClock
 from agent.adapters.gpio import Button, GpioInputs, Push
 from agent.adapters.simulated import SimulatedDoor
 from agent.config import Gpio as Lines
-from agent.core.events import EnrolButtonHeld, EnrolCancelled, Input
+from agent.core.inputs import EnrolButtonHeld, EnrolCancelled, Input
 from agent.core.types import SubjectId
 from agent.errors import DeviceError
 from agent.ports import Inputs

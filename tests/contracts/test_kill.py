@@ -35,18 +35,12 @@ from agent.adapters.erasure import BALLAST_BYTES
 from agent.adapters.migrations import MIGRATIONS
 from agent.adapters.rows import template_bytes
 from agent.adapters.vault import Vault
-from agent.core.events import (
-    ConsentRenewed,
-    ConsentSuspended,
-    Enrolled,
-    Forgotten,
-    RenewConsent,
-    SuspendConsent,
-)
+from agent.core.effects import RenewConsent, SuspendConsent
+from agent.core.events import ConsentRenewed, ConsentSuspended, Enrolled, Forgotten
 from agent.core.matching import mean_template
 from agent.core.types import AuthorityKind, Float32, SubjectId, Suspension
 from agent.ports import Store
-from agent.wire import encode_body, event_kind
+from agent.wire.events import encode_body, event_kind
 from tests.residents import (
     CONSENT,
     DENIED,

@@ -18,7 +18,8 @@ from agent.adapters.log import CHECKPOINT, EventLog, Head
 from agent.adapters.residents import Residents
 from agent.adapters.store import SqliteStore
 from agent.adapters.vault import Vault
-from agent.core.events import Denied, Enrol, Enrolled, Erased, Event, Forgotten, LogPruned
+from agent.core.effects import Enrol
+from agent.core.events import Denied, Enrolled, Erased, Event, Forgotten, LogPruned
 from agent.core.types import AuthorityKind, Reason, Subject, SubjectId
 from agent.errors import DamagedStoreError, StoreError
 from tests.residents import (

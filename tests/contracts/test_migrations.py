@@ -1,5 +1,6 @@
 """Databases of every earlier schema are brought to this one, or stay as they were."""
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -16,15 +17,18 @@ from agent.adapters.epoch import EpochSecret
 from agent.adapters.log import named
 from agent.adapters.migrations import MIGRATIONS
 from agent.adapters.vault import Vault
-from agent.core.events import Erased, Event, Granted, Revoked
+from agent.core.effects import Trust
+from agent.core.events import ControllerTrusted, Erased, Event, Granted, Revoked
 from agent.core.matching import mean_template
-from agent.core.types import Span, SubjectId, Validity
+from agent.core.orders import Operation
+from agent.core.types import Span, SubjectId, Suspension, Validity
 from agent.errors import StoreError
-from agent.wire import decode_body
-from tests.residents import KEY, NOW, erase, granted, new_store, opened
+from agent.wire.events import decode_body
+from tests.residents import KEY, MODEL, NOW, erase, granted, new_store, opened, trusted
 
 FIXTURES = Path(__file__).parent / "fixtures"
 PLAIN = (FIXTURES / "schema-1.sql").read_text(encoding="utf-8")
+SEALED = (FIXTURES / "schema-2.sql").read_text(encoding="utf-8")
 MODELS = ("embedder-one/litert", "embedder-two/litert")
 WEEK = (Span(0, 3 * 24 * 60), Span(6 * 24 * 60, 7 * 24 * 60))
 
@@ -294,7 +298,7 @@ def test_a_database_of_a_newer_schema_is_left_alone(plain: Path) -> None:
     with closing(sqlite3.connect(plain)) as connection:
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     before = plain.read_bytes()
-    with pytest.raises(StoreError, match=r"newer Doorward \(schema 3, this one knows 2\)"):
+    with pytest.raises(StoreError, match=r"newer Doorward \(schema 4, this one knows 3\)"):
         new_store(plain)
     assert plain.read_bytes() == before
 
@@ -311,3 +315,47 @@ def test_a_plain_row_that_no_version_wrote_stops_the_migration(plain: Path) -> N
 
 def _files(path: Path) -> list[bytes]:
     return [each.read_bytes() for each in path.parent.rglob("*") if each.is_file()]
+
+
+# --- from the first sealed schema -----------------------------------------------------------------
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> Path:
+    """A database of schema 2, with the secret of its key epoch."""
+    path = write(tmp_path / "state" / "doorward.db", SEALED)
+    [epoch] = re.findall(r"^-- epoch: (.+)$", SEALED, re.MULTILINE)
+    (path.parent / "epoch").write_text(f"{epoch}\n", encoding="ascii")
+    return path
+
+
+def test_a_sealed_database_comes_over_with_residents_and_log_and_trusts_nobody(
+    sealed: Path,
+) -> None:
+    before = dumped(sealed).replace("user_version=2", "user_version=3")
+    with opened(sealed) as store:
+        store.verify()
+        loaded = store.load(MODEL)
+        assert loaded.controllers == {}
+        labels = {row.label: row for row in store.subjects()}
+        assert store.cursor() == 7
+        assert len(store.events(limit=1000)) == 19
+    assert set(labels) == {
+        "Ada Lovelace, flat 12",
+        "Augusta Byron, flat 12",
+        "Charles Babbage, flat 7",
+    }
+    assert labels["Ada Lovelace, flat 12"].schedule
+    assert labels["Augusta Byron, flat 12"].suspended is Suspension.WITHDRAWN
+    assert labels["Charles Babbage, flat 7"].revoked
+    added = set(dumped(sealed).splitlines()) - set(before.splitlines())
+    assert {line.split()[0] for line in added if "controllers" in line} == {"CREATE"}
+    assert not [line for line in added if line.startswith("INSERT") and "meta" not in line]
+
+
+def test_a_sealed_database_that_came_over_takes_a_controller(sealed: Path) -> None:
+    controller = trusted(Operation.UNLOCK)
+    with opened(sealed) as store:
+        store.append(ControllerTrusted(controller.id), NOW, Trust(controller))
+        store.verify()
+        assert store.load(MODEL).controllers == {controller.id: controller}

@@ -20,19 +20,11 @@ from typing import NamedTuple, NoReturn
 import pytest
 
 from agent.adapters.store import SqliteStore
-from agent.core.events import (
-    Change,
-    Enrol,
-    Enrolled,
-    Erase,
-    Erased,
-    ErasureCertified,
-    Event,
-    LogPruned,
-)
+from agent.core.effects import Change, Enrol, Erase
+from agent.core.events import Enrolled, Erased, ErasureCertified, Event, LogPruned
 from agent.core.types import AuthorityKind, Embedding, Now, Subject, SubjectId
 from agent.errors import StoreError
-from agent.wire import event_kind
+from agent.wire.events import event_kind
 from tests.contracts.images import (
     NoImageError,
     bytes_written,

@@ -14,18 +14,19 @@ from agent.adapters.residents import Residents
 from agent.adapters.rows import template_bytes
 from agent.adapters.store import SqliteStore
 from agent.adapters.vault import Vault
+from agent.core.effects import IssueCode, RenewConsent, Trust
 from agent.core.events import (
     ConsentRenewed,
+    ControllerTrusted,
     Denied,
     EnrolmentAuthorised,
     EnrolmentStarted,
     Erased,
     ErasureCertified,
     Forgotten,
-    IssueCode,
-    RenewConsent,
 )
 from agent.core.matching import mean_template
+from agent.core.orders import Operation
 from agent.core.types import AuthorityKind, EnrolmentCode, Reason, SubjectId, Terms
 from agent.errors import StoreError
 from tests.residents import (
@@ -40,6 +41,7 @@ from tests.residents import (
     new_store,
     opened,
     revoke,
+    trusted,
     vectors,
 )
 
@@ -47,6 +49,7 @@ WINDOW = 8
 """Bytes in a row that two places do not share by chance."""
 CODE = "482913"
 GUARDIAN = "Anne Isabella Byron"
+CONTROLLER = "the-office-upstairs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ SPOKEN = {
     word: word.encode()
     for word in (
         *("granted", "denied", "revoked", "enrolment_started", "no_match", MODEL, CODE, GUARDIAN),
+        CONTROLLER,
+        "unlock",
         *("Mary Somerville", "household-nine", "the concierge", CONSENT.purpose),
         *(CONSENT.notice.version, CONSENT.notice.sha256, CONSENT.authorised_by),
     )
@@ -146,6 +151,8 @@ def furnish(store: SqliteStore) -> None:
     terms = Terms("Mary Somerville", "household-nine", minor=True, guardian=GUARDIAN)
     code = EnrolmentCode(CODE, NOW.monotonic, "the concierge", terms)
     store.append(EnrolmentAuthorised(), NOW, IssueCode(code))
+    controller = replace(trusted(Operation.UNLOCK), name=CONTROLLER)
+    store.append(ControllerTrusted(controller.id), NOW, Trust(controller))
 
 
 @pytest.fixture
@@ -189,6 +196,7 @@ COLUMNS: dict[str, dict[str, str | int]] = {
     },
     "consents": {"subject": _RANDOM_ID, "sealed": 28},
     "codes": {"boot_id": _BOOT, "sealed": 28},
+    "controllers": {"id": "[0-9a-f]{16}", "sealed": 28 + 32},
     "meta": {"key": _OURS, "value": _NUMBER},
     "tombstones": {
         "subject": _RANDOM_ID, "cause": _OURS, "erased_at": _TIME, "time_trusted": _FLAG,

@@ -20,29 +20,31 @@ from agent.adapters.documents import Certificate, Receipt, verify
 from agent.adapters.note import parse_verifier
 from agent.adapters.rows import template_bytes
 from agent.adapters.store import SqliteStore
-from agent.core.events import (
+from agent.core.effects import (
     Change,
+    Enrol,
+    Erase,
+    IssueCode,
+    RenewConsent,
+    Revoke,
+    SpendCodes,
+    SuspendConsent,
+)
+from agent.core.events import (
     ConsentRenewed,
     ConsentSuspended,
-    Enrol,
     Enrolled,
     EnrolmentAuthorised,
-    Erase,
     Erased,
     ErasureCertified,
     Event,
     FaultCleared,
     FaultRaised,
-    IssueCode,
     LogPruned,
     Part,
-    RenewConsent,
-    Revoke,
     Revoked,
-    SpendCodes,
-    StoreLoaded,
-    SuspendConsent,
 )
+from agent.core.inputs import StoreLoaded
 from agent.core.matching import mean_template
 from agent.core.types import (
     AuthorityKind,
@@ -880,7 +882,7 @@ def test_a_database_of_a_newer_version_is_left_as_it_is(path: Path) -> None:
     sql(path, "PRAGMA user_version = 7")
     before = path.read_bytes()
     message = refusal(path)
-    assert "written by a newer Doorward (schema 7, this one knows 2): upgrade" in message
+    assert "written by a newer Doorward (schema 7, this one knows 3): upgrade" in message
     assert path.read_bytes() == before
 
 

@@ -9,8 +9,10 @@ from zlib import crc32
 
 import numpy as np
 
-from agent.core.events import Observed, StoreLoaded
+from agent.core.inputs import Observed, StoreLoaded
 from agent.core.matching import Calibration, OperatingPoint
+from agent.core.orders import Delivered, FindKey, Leave, Order, Press, RejectedError, Rejection
+from agent.core.rules import Outside
 from agent.core.types import (
     Consent,
     Embedding,
@@ -144,3 +146,12 @@ def now_at(
 def seen(probe: Probe, captured_at: float, faces: int = 1) -> Observed:
     """Give what the camera's side makes of a frame with a good face."""
     return Observed(captured_at, faces, probe)
+
+
+def silent(_delivered: Delivered, _find_key: FindKey) -> Order | Press | Leave:
+    """Read no command at all."""
+    raise RejectedError(Rejection.MALFORMED)
+
+
+OUTSIDE = Outside(silent, lambda: SubjectId("s-new"), lambda: "challenge")
+"""What a core is lent that nobody commands from afar."""

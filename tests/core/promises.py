@@ -12,43 +12,47 @@ from enum import StrEnum
 
 import numpy as np
 
-from agent.core.controller import Rules
-from agent.core.enroller import REFUSALS_APART
-from agent.core.events import (
+from agent.core.effects import (
     Announce,
     Append,
-    ConsentRenewed,
-    ConsentSuspended,
-    Denied,
     Drop,
     Effect,
     Energise,
     Enrol,
-    EnrolButtonHeld,
-    EnrolCancelled,
-    EnrolCommanded,
+    Erase,
+    Indication,
+    Show,
+    SpendCodes,
+    SuspendConsent,
+)
+from agent.core.enroller import REFUSALS_APART
+from agent.core.events import (
+    ConsentRenewed,
+    ConsentSuspended,
+    Denied,
     Enrolled,
     EnrolmentFailed,
     EnrolmentFailure,
     EnrolmentLapsed,
     EnrolmentStarted,
-    Erase,
-    EraseCommanded,
     Erased,
     Event,
-    Faulted,
     Granted,
-    Indication,
-    Input,
     LockedOut,
-    Observed,
     Part,
+)
+from agent.core.inputs import (
+    EnrolButtonHeld,
+    EnrolCancelled,
+    EnrolCommanded,
+    EraseCommanded,
+    Faulted,
+    Input,
+    Observed,
     Recovered,
-    Show,
-    SpendCodes,
-    SuspendConsent,
 )
 from agent.core.policy import parse_schedule
+from agent.core.rules import Rules
 from agent.core.types import (
     AuthorityKind,
     Consent,

@@ -4,16 +4,9 @@ import numpy as np
 import pytest
 
 from agent.core.consent import SUSPENDED_AT_ONCE, Roll
-from agent.core.events import (
-    Append,
-    ConsentRenewed,
-    ConsentSuspended,
-    Effect,
-    Erase,
-    Erased,
-    StoreLoaded,
-    SuspendConsent,
-)
+from agent.core.effects import Append, Effect, Erase, SuspendConsent
+from agent.core.events import ConsentRenewed, ConsentSuspended, Erased
+from agent.core.inputs import StoreLoaded
 from agent.core.types import Notice, Subject, SubjectId, Suspension
 from tests.core.people import CONSENT, MODEL, NOTICE, Person, now_at, resident, somebody, store_of
 

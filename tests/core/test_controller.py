@@ -4,51 +4,57 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from agent.core.controller import HELD_AT_MOST, LINGER, Controller, Rules
+from agent.core.controller import HELD_AT_MOST, LINGER, Controller
 from agent.core.decision import Recognition
-from agent.core.enrolment import Enrolment
-from agent.core.events import (
-    Acknowledged,
+from agent.core.effects import (
     Announce,
     Append,
-    ConsentRenewed,
-    ConsentSuspended,
-    Denied,
     Drop,
     Effect,
     Energise,
     Enrol,
-    EnrolButtonHeld,
-    EnrolCancelled,
-    EnrolCommanded,
+    Erase,
+    Indication,
+    MoveCursor,
+    SendBacklog,
+    Show,
+    SpendCodes,
+    SuspendConsent,
+)
+from agent.core.enrolment import Enrolment
+from agent.core.events import (
+    ClockSet,
+    ConsentRenewed,
+    ConsentSuspended,
+    Denied,
     Enrolled,
     EnrolmentFailed,
     EnrolmentFailure,
     EnrolmentLapsed,
     EnrolmentStarted,
-    Erase,
-    EraseCommanded,
     Erased,
     Event,
     FaultCleared,
-    Faulted,
     FaultRaised,
     Granted,
-    Indication,
-    Input,
     LockedOut,
-    MoveCursor,
-    Observed,
     Part,
+)
+from agent.core.inputs import (
+    Acknowledged,
+    EnrolButtonHeld,
+    EnrolCancelled,
+    EnrolCommanded,
+    EraseCommanded,
+    Faulted,
+    Input,
+    Observed,
     Recovered,
-    SendBacklog,
-    Show,
-    SpendCodes,
     StoreLoaded,
-    SuspendConsent,
     Tick,
 )
 from agent.core.policy import Lockout
+from agent.core.rules import Rules
 from agent.core.types import (
     AuthorityKind,
     EnrolmentCode,
@@ -70,6 +76,7 @@ from tests.core.people import (
     CALIBRATION,
     CONSENT,
     NOTICE,
+    OUTSIDE,
     Person,
     look_alike,
     now_at,
@@ -109,7 +116,7 @@ class Site:
     controller: Controller = field(init=False)
 
     def __post_init__(self) -> None:
-        self.controller = Controller(self.rules, CALIBRATION)
+        self.controller = Controller(self.rules, CALIBRATION, OUTSIDE)
         self.give(self.store)
 
     @property
@@ -406,7 +413,7 @@ def test_a_template_without_its_subject_opens_nothing_and_names_nobody() -> None
 
 def test_before_the_store_is_loaded_nobody_enters() -> None:
     door = site()
-    door.controller = Controller(RULES, CALIBRATION)
+    door.controller = Controller(RULES, CALIBRATION, OUTSIDE)
 
     effects = door.stand(*[ADA] * 5)
 
@@ -517,7 +524,7 @@ def test_a_suspension_for_want_of_time_ends_by_a_clock_that_is_set_only() -> Non
 
     door.trusted = True
 
-    assert door.wait(1.0) == [renewed(ADA)]
+    assert door.wait(1.0) == [Append(ClockSet(-1.0)), renewed(ADA)]
 
 
 def test_nothing_is_recorded_behind_an_opening_that_may_fail() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from agent.core.door import Door
-from agent.core.events import Announce, Drop, Energise
+from agent.core.effects import Announce, Drop, Energise
 from agent.core.types import Grant, LockState, Method, SubjectId
 
 

@@ -4,20 +4,15 @@ from dataclasses import dataclass, replace
 import pytest
 from hypothesis import given, strategies as st
 
+from agent.core.effects import Append, Effect, Enrol, Indication, Show, SpendCodes
 from agent.core.enroller import HINTS, Enroller
 from agent.core.enrolment import PURPOSE, Enrolment, give_consent
 from agent.core.events import (
-    Append,
-    Effect,
-    Enrol,
     Enrolled,
     EnrolmentFailed,
     EnrolmentFailure,
     EnrolmentLapsed,
     EnrolmentStarted,
-    Indication,
-    Show,
-    SpendCodes,
 )
 from agent.core.types import (
     AuthorityKind,

@@ -19,29 +19,26 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from agent.core.controller import Controller, Rules
+from agent.core.controller import Controller
 from agent.core.decision import Recognition
+from agent.core.effects import Append, Enrol, Erase, SpendCodes, SuspendConsent
 from agent.core.enrolment import Enrolment
-from agent.core.events import (
-    Append,
-    Enrol,
+from agent.core.events import Part
+from agent.core.inputs import (
     EnrolButtonHeld,
     EnrolCancelled,
     EnrolCommanded,
-    Erase,
     EraseCommanded,
     Faulted,
     Input,
     Observed,
-    Part,
     Recovered,
-    SpendCodes,
     StoreLoaded,
-    SuspendConsent,
     Tick,
 )
 from agent.core.matching import mean_template
 from agent.core.policy import parse_schedule
+from agent.core.rules import Rules
 from agent.core.types import (
     EnrolmentCode,
     LockState,
@@ -58,6 +55,7 @@ from tests.core.people import (
     CONSENT,
     MODEL,
     NOTICE,
+    OUTSIDE,
     Person,
     gallery,
     look_alike,
@@ -149,7 +147,7 @@ class Machine(RuleBasedStateMachine):
         self.codes: tuple[EnrolmentCode, ...] = ()
         self.model = MODEL
         self.account = Account(Rules(notice=NOTICE))
-        self.controller = Controller(self.account.rules, CALIBRATION)
+        self.controller = Controller(self.account.rules, CALIBRATION, OUTSIDE)
 
     @initialize(
         times=st.sampled_from([(5.0, 8.0, None), (12.0, 4.0, 1.0), (1.0, 1.0, 2.0)]),
@@ -163,7 +161,7 @@ class Machine(RuleBasedStateMachine):
             notice=NOTICE,
         )
         self.account = Account(rules)
-        self.controller = Controller(rules, CALIBRATION)
+        self.controller = Controller(rules, CALIBRATION, OUTSIDE)
         for person in ENROLLED:
             subject = resident(
                 person.id,

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from agent.core.events import EnrolCommanded, EraseCommanded
+from agent.core.inputs import EnrolCommanded, EraseCommanded
 from agent.core.types import (
     AlignedFace,
     Embedding,

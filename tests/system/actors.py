@@ -12,23 +12,15 @@ from agent.adapters.clock import SystemClock
 from agent.adapters.simulated import SimulatedDoor
 from agent.adapters.store import SqliteStore
 from agent.adapters.systemd import NotifySocket
-from agent.app import new_subject
+from agent.app import OUTSIDE, new_subject
 from agent.config import Retention
-from agent.core.controller import Controller, Rules
+from agent.core.controller import Controller
 from agent.core.decision import Recognition
+from agent.core.effects import Answer, Change, Enrol, RenewConsent
 from agent.core.enrolment import Enrolment
-from agent.core.events import (
-    Change,
-    ConsentRenewed,
-    Enrol,
-    Enrolled,
-    Event,
-    Granted,
-    Observed,
-    RenewConsent,
-    Started,
-    StoreLoaded,
-)
+from agent.core.events import ConsentRenewed, Enrolled, Event, Granted, Started
+from agent.core.inputs import Observed, StoreLoaded
+from agent.core.rules import Condition, Rules
 from agent.core.types import (
     AuthorityKind,
     Consent,
@@ -96,6 +88,9 @@ class Archive:
         self.events: list[Event] = []
         self.sent_again: list[int] = []
         self.states: list[LockState] = []
+        self.conditions: list[Condition] = []
+        self.challenges: list[str] = []
+        self.replies: list[bytes] = []
         self._changed = threading.Condition()
 
     def start(self, post: Post) -> None:
@@ -115,6 +110,27 @@ class Archive:
         with self._changed:
             self.states.append(state)
             self._changed.notify_all()
+
+    def announce_contact(self, *, is_open: bool) -> None:
+        pass
+
+    def describe(self, condition: Condition) -> None:
+        with self._changed:
+            self.conditions.append(condition)
+            self._changed.notify_all()
+
+    def challenge(self, challenge: str) -> None:
+        with self._changed:
+            self.challenges.append(challenge)
+            self._changed.notify_all()
+
+    def answer(self, _answer: Answer, reply: bytes) -> None:
+        with self._changed:
+            self.replies.append(reply)
+            self._changed.notify_all()
+
+    def tend(self) -> None:
+        pass
 
     def close(self) -> None:
         pass
@@ -196,7 +212,7 @@ class Agent:
         self.store = Disk(self.path, self.clock, KEY)
         self.error: BaseException | None = None
         self.runtime = Runtime(
-            controller=Controller(RULES, CALIBRATION),
+            controller=Controller(RULES, CALIBRATION, OUTSIDE),
             vision=self.corridor,
             door=Door(self.corridor, self.door, self.door, self.door),
             store=self.store,

@@ -5,11 +5,11 @@ from agent.core.events import (
     ConsentSuspended,
     Denied,
     Enrolled,
-    EraseCommanded,
     Erased,
     ErasureCertified,
     Granted,
 )
+from agent.core.inputs import EraseCommanded
 from agent.core.types import Notice, Reason, Suspension
 from agent.operations import withdraw_consent
 from tests.contracts.waiting import eventually

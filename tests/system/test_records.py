@@ -13,8 +13,9 @@ import pytest
 from agent import app
 from agent.adapters.clock import SystemClock
 from agent.config import Config, Retention
+from agent.core.effects import Enrol
 from agent.core.enrolment import Enrolment
-from agent.core.events import Enrol, Enrolled
+from agent.core.events import Enrolled
 from agent.core.types import AuthorityKind, Notice, Subject, SubjectId, Suspension
 from agent.errors import ConfigError, StoreError
 from agent.operations import renew_consent

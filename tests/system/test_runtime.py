@@ -8,26 +8,21 @@ from pathlib import Path
 import pytest
 
 from agent.adapters.mqtt import MqttReporter
-from agent.app import new_subject
 from agent.config import Mqtt
+from agent.core.effects import Indication
 from agent.core.events import (
-    Acknowledged,
     Denied,
-    EnrolCancelled,
-    EnrolCommanded,
     Enrolled,
     EnrolmentFailed,
     EnrolmentFailure,
     Erased,
     FaultCleared,
-    Faulted,
     FaultRaised,
     Granted,
-    Indication,
     LockedOut,
     Part,
-    Recovered,
 )
+from agent.core.inputs import Acknowledged, EnrolCancelled, EnrolCommanded, Faulted, Recovered
 from agent.core.types import Grant, LockState, QualityIssue, Reason, SubjectId, Terms
 from agent.errors import DeviceError, StoreError
 from agent.operations import erase, issue_code, revoke
@@ -334,7 +329,7 @@ def test_the_agent_ends_when_a_replay_does_but_locks_the_door_first(agent: Agent
 
 
 def test_without_a_broker_the_door_opens_all_the_same_and_says_so(tmp_path: Path) -> None:
-    nobody = MqttReporter(Mqtt(host="127.0.0.1", port=free_port(), tls=False), "t", new_subject)
+    nobody = MqttReporter(Mqtt(host="127.0.0.1", port=free_port(), tls=False), "t", "test")
     agent = Agent(tmp_path, nobody)
     agent.enrol(ADA)
     with agent.running():

@@ -1,0 +1,138 @@
+"""What happens to the core: the inputs that the controller takes, one after the other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from agent.core.events import Part
+from agent.core.orders import ControllerId, Delivered, TrustedController
+from agent.core.types import EnrolmentCode, Gallery, Probe, QualityIssue, Subject, SubjectId
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observed:
+    """What one frame showed.
+
+    captured_at: monotonic seconds. faces: how many faces were in the frame. nearest: the probe of
+    the largest face, or why there is none; None where there is no face.
+    """
+
+    captured_at: float
+    faces: int
+    nearest: Probe | QualityIssue | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoreLoaded:
+    """The store's content as of now: at start and after each change."""
+
+    gallery: Gallery
+    subjects: Mapping[SubjectId, Subject]
+    codes: tuple[EnrolmentCode, ...]
+    controllers: Mapping[ControllerId, TrustedController] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolButtonHeld:
+    """Somebody held the enrol button. subject: the id an enrolment would give."""
+
+    subject: SubjectId
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolCommanded:
+    """An enrolment was asked for from afar. code: as typed, to be compared in constant time."""
+
+    subject: SubjectId
+    code: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolCancelled:
+    """Somebody wants the enrolment under way to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class EraseCommanded:
+    """An erasure was asked for from afar. code: as shown, to be compared in constant time."""
+
+    subject: SubjectId
+    code: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Flooded:
+    """So many commands came faster than they could be looked at, and were thrown away."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """Somebody pressed the doorbell."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExitPressed:
+    """Somebody inside wants to leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContactChanged:
+    """The door itself was opened or closed, or is found to be so at the start."""
+
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TamperChanged:
+    """The case was opened (active) or closed."""
+
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faulted:
+    """A part stopped doing its work. reason: one line for the operator."""
+
+    part: Part
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A part does its work again."""
+
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A collector has every event up to this sequence number."""
+
+    seq: int
+
+
+Input: TypeAlias = (
+    Observed
+    | StoreLoaded
+    | EnrolButtonHeld
+    | EnrolCommanded
+    | EnrolCancelled
+    | EraseCommanded
+    | Delivered
+    | Flooded
+    | Rung
+    | ExitPressed
+    | ContactChanged
+    | TamperChanged
+    | Tick
+    | Faulted
+    | Recovered
+    | Acknowledged
+)
