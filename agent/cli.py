@@ -9,7 +9,7 @@ import click
 from msgspec import to_builtins
 from tabulate import tabulate
 
-from agent import app, operations, records
+from agent import app, certificates, operations, records
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import ConsoleReporter, as_json, as_object, in_words, local_time
 from agent.command import command, main, operator, table
@@ -21,7 +21,7 @@ from agent.demonstration.story import play
 from agent.doctor import examine, remove_discovery as forget_in_home_assistant
 from agent.errors import StoreError
 
-__all__ = ["main", "records"]
+__all__ = ["certificates", "main", "records"]
 
 
 @command("doorward run --simulate --camera frames:pictures")
