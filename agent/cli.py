@@ -9,7 +9,7 @@ import click
 from msgspec import to_builtins
 from tabulate import tabulate
 
-from agent import app, certificates, operations, records
+from agent import app, certificates, controllers, operations, records
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import ConsoleReporter, as_json, as_object, in_words, local_time
 from agent.command import command, main, operator, table
@@ -20,8 +20,9 @@ from agent.core.types import SubjectId, Terms, Validity
 from agent.demonstration.story import play
 from agent.doctor import examine, remove_discovery as forget_in_home_assistant
 from agent.errors import StoreError
+from agent.remote import commands, listening
 
-__all__ = ["certificates", "main", "records"]
+__all__ = ["certificates", "commands", "controllers", "listening", "main", "records"]
 
 
 @command("doorward run --simulate --camera frames:pictures")
