@@ -4,7 +4,6 @@ Timings say little about a Pi; their ratios, taken in one run, say more.
 """
 
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from agent.vision.models import RUNTIME, load_model
 from agent.vision.pipeline import load_pipeline
 from agent.vision.quality import assess
 from tests.bench_store import store_rows
+from tests.bench_wire import cpu_seconds, wire_rows
 
 ROUNDS = 200
 WARM_UP = 20
@@ -44,6 +44,8 @@ def main() -> None:
     print(tabulate(_vision(face) + _galleries(), ["step", "p50 ms", "p95 ms"], floatfmt=".2f"))
     print()
     print(tabulate(store_rows(), ["the store", ""], floatfmt=",.2f"))
+    print()
+    print(tabulate(wire_rows(), ["the wire", ""], floatfmt=",.1f"))
     print()
     print(tabulate(_agent(corridor, face), ["the running agent", ""], floatfmt=".2f"))
 
@@ -152,18 +154,13 @@ def _run(pixels: Pixels) -> dict[str, float]:
                 sys.exit("bench: the agent does not start")
             ready = time.perf_counter() - begun
             time.sleep(2.0)
-            spent = _cpu_seconds(agent.pid)
+            spent = cpu_seconds(agent.pid)
             time.sleep(AGENT_SECONDS)
-            used = (_cpu_seconds(agent.pid) - spent) / AGENT_SECONDS * 100
+            used = (cpu_seconds(agent.pid) - spent) / AGENT_SECONDS * 100
             return {"ready": ready, "cpu": used, "rss": _rss(agent.pid)}
         finally:
             agent.terminate()
             agent.wait()
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _rss(pid: int) -> float:
