@@ -20,7 +20,7 @@ export PIP_NO_INPUT := 1
 export PIP_USER := 0
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-tflite-runtime check format bench venv lock clean
+.PHONY: help demo test test-tflite-runtime check format schemas bench venv lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | expand -t 24
@@ -48,6 +48,9 @@ check: $(DEV) ## check format, lint, types and the direction of imports
 format: $(DEV) ## rewrite the code as `make check` wants it
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+schemas: $(DEV) ## rewrite docs/schema/ as the code has it
+	$(BIN)/python -m tests.schemas
 
 bench: $(DEV) ## measure
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.bench

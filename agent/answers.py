@@ -8,6 +8,9 @@ from agent.core.types import SubjectId
 from agent.ports import Store
 from agent.wire.states import PAGE, encode_answer, encode_held, encode_list
 
+LONGEST = 32 * 1024
+"""Bytes of an answer, at most: a broker may take no more than 64 KB."""
+
 
 class Answers:
     """Puts answers together from the store. No name leaves it: labels and receipts stay."""
@@ -28,7 +31,12 @@ class Answers:
     def _list(self, answer: Answer) -> bytes:
         rows = sorted(self._store.subjects(), key=lambda row: row.id)
         left = [row for row in rows if answer.after is None or row.id > answer.after]
-        return encode_list(answer, left[:PAGE], more=len(left) > PAGE)
+        size = PAGE
+        while True:
+            page = encode_list(answer, left[:size], more=len(left) > size)
+            if len(page) <= LONGEST or size == 1:
+                return page
+            size //= 2
 
     def _export(self, answer: Answer, subject: SubjectId) -> bytes:
         found = [row for row in self._store.subjects() if row.id == subject]

@@ -11,7 +11,7 @@ import pytest
 from agent.adapters.store import SqliteStore
 from agent.core.effects import Distrust, SetValidity, SpendCounter, Trust
 from agent.core.events import Commanded, ControllerRemoved, ControllerTrusted, PolicyChanged
-from agent.core.orders import Operation, TrustedController
+from agent.core.orders import ControllerId, Operation, TrustedController
 from agent.core.types import Span, SubjectId, Validity
 from agent.errors import DamagedStoreError, StoreError
 from agent.ports import Store
@@ -42,7 +42,7 @@ def spend(store: Store, controller: TrustedController, counter: int) -> None:
     store.append(commanded, NOW, SpendCounter(controller.id, counter))
 
 
-def known(store: Store) -> dict[str, TrustedController]:
+def known(store: Store) -> dict[ControllerId, TrustedController]:
     return dict(store.load(MODEL).controllers)
 
 

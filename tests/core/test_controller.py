@@ -154,7 +154,7 @@ def shown(effects: Iterable[Effect]) -> list[Indication]:
     return [effect.indication for effect in effects if isinstance(effect, Show)]
 
 
-def opened(effects: Iterable[Effect]) -> list[SubjectId]:
+def opened(effects: Iterable[Effect]) -> list[SubjectId | None]:
     return [effect.grant.subject for effect in effects if isinstance(effect, Energise)]
 
 
