@@ -1,11 +1,10 @@
 """The one place where inputs become decisions: inputs in, effects out, and no I/O at all.
 
-What opens the door carries a Grant, made in `_grant` for a face, in `_leave` for the exit button,
-and in `remote` for a command. Whatever is stale, faulty, unsure or unknown gives no Energise.
+What opens the door carries a Grant, made in `reception` for a face, in `remote` for a command, and
+here for the exit button. Whatever is stale, faulty, unsure or unknown gives no Energise.
 """
 
 from agent.core.consent import Roll
-from agent.core.decision import Judge, Match, Presentation
 from agent.core.door import Door
 from agent.core.effects import (
     AnnounceContact,
@@ -17,16 +16,13 @@ from agent.core.effects import (
     SendBacklog,
     Show,
 )
-from agent.core.enroller import HINTS, Enroller
+from agent.core.enroller import Enroller
 from agent.core.events import (
-    Denied,
     DoorbellRang,
     EnrolmentFailure,
     ExitRequested,
     FaultCleared,
     FaultRaised,
-    Granted,
-    LockedOut,
     Part,
     Tampered,
 )
@@ -51,21 +47,16 @@ from agent.core.inputs import (
 )
 from agent.core.matching import Calibration, Threshold
 from agent.core.orders import Delivered, Rejection
-from agent.core.policy import Attempts, admissible
 from agent.core.portal import Portal
+from agent.core.reception import Reception
 from agent.core.remote import Remote
 from agent.core.rules import Condition, Outside, Rules
 from agent.core.timekeeping import Timekeeping
 from agent.core.types import (
-    Float32,
     Grant,
     LockState,
     Method,
     Now,
-    QualityIssue,
-    Refusal,
-    Subject,
-    SubjectId,
 )
 
 HELD_AT_MOST = 100
@@ -84,17 +75,12 @@ class Controller:
 
     def __init__(self, rules: Rules, calibration: Calibration, outside: Outside) -> None:
         self._rules = rules
-        self._calibration = calibration
         self._door = Door(rules.release_seconds)
-        self._attempts = Attempts(rules.lockout)
-        self._presentation = Presentation(rules.recognition)
         self._enroller = Enroller(rules.enrolment, rules.notice)
         self._portal = Portal(rules.held_open_seconds)
         self._timekeeping = Timekeeping()
         self._faults: set[Part] = set()
         self._held: list[Effect] = []
-        self._rests_until: dict[SubjectId, float] = {}
-        self._retry_at = float("-inf")
         self._pause = 0.0
         self._settles_at = float("-inf")
         self._shown = Indication.IDLE
@@ -105,8 +91,7 @@ class Controller:
             self._guard, self._door, self._enroller, self._roll, outside.new_subject
         )
         self._tampered = False
-        self._decided_in: float | None = None
-        self._judge = Judge(rules.recognition, calibration, self._roll.gallery)
+        self._reception = Reception(rules, calibration, self._roll, self._door, self._enroller)
 
     @property
     def lock_state(self) -> LockState:
@@ -116,7 +101,7 @@ class Controller:
     @property
     def threshold(self) -> Threshold:
         """The threshold in force."""
-        return self._judge.threshold
+        return self._reception.threshold
 
     @property
     def condition(self) -> Condition:
@@ -127,7 +112,7 @@ class Controller:
             residents=admitted,
             fpir=threshold.fpir,
             fpir_met=threshold.met,
-            last_decision_ms=self._decided_in,
+            last_decision_ms=self._reception.decided_in,
             tamper=self._tampered,
             faults=tuple(sorted(self._faults)),
             rejected=dict(self._guard.rejected),
@@ -154,11 +139,12 @@ class Controller:
 
     def _elapsed(self, now: Now) -> list[Effect]:
         effects = [
+            # First: what follows a record that fails is left undone, and the challenge is out.
+            *self._guard.tick(now.monotonic),
             *self._timekeeping.look(now),
             *self._door.tick(now.monotonic),
             *self._enroller.tick(now.monotonic),
             *self._portal.tick(now.monotonic),
-            *self._guard.tick(now.monotonic),
         ]
         busy = self._door.deadline is not None or self._enroller.deadline is not None
         rest = Indication.FAULT if self._blocked else Indication.IDLE
@@ -216,54 +202,7 @@ class Controller:
             return []
         if self._blocked or seen.nearest is None:
             return []
-        if self._enroller.deadline is not None:
-            self._presentation.clear()
-            return self._enroller.observe(seen.nearest, seen.captured_at, now, self._collision)
-        if self._attempts.locked(now.monotonic):
-            return [Show(Indication.WAIT)]
-        if now.monotonic < self._retry_at:
-            return []
-        if isinstance(seen.nearest, QualityIssue):
-            return self._hint(HINTS[seen.nearest])
-        self._presentation.add(seen.nearest, seen.captured_at)
-        verdict = self._judge.judge(self._presentation)
-        if verdict is None:
-            return self._hint(Indication.LOOKING)
-        if isinstance(verdict, Refusal):
-            return self._refuse(verdict, seen, now)
-        return self._admit(verdict, seen, now)
-
-    def _admit(self, match: Match, seen: Observed, now: Now) -> list[Effect]:
-        subject = self._roll.standing[match.subject]
-        objection = admissible(subject, now)
-        if objection is not None:
-            return self._refuse(Refusal(objection, subject.id), seen, now)
-        if not now.monotonic >= self._rests_until.get(subject.id, float("-inf")):
-            return []
-        return self._grant(subject, match, seen, now)
-
-    def _grant(self, subject: Subject, match: Match, seen: Observed, now: Now) -> list[Effect]:
-        grant = Grant(subject.id, Method.FACE, match.score, now.monotonic)
-        event = Granted(
-            subject=subject.id,
-            method=grant.method,
-            score=match.score,
-            threshold=match.threshold,
-            margin=match.margin,
-            frames=len(self._presentation),
-            faces=seen.faces,
-            latency_ms=(now.monotonic - seen.captured_at) * 1000.0,
-        )
-        self._decided_in = event.latency_ms
-        self._attempts.granted()
-        self._presentation.clear()
-        # A grant that finds the door open releases nothing: the next may come once it has locked.
-        locks_at = self._door.deadline
-        rested_at = now.monotonic + self._rules.recognition.cooldown
-        self._rests_until[subject.id] = rested_at if locks_at is None else locks_at
-        if subject.administrator:
-            self._enroller.administrator_granted(subject.id, now.monotonic)
-        return [Append(event), *self._door.release(grant), Show(Indication.GRANTED)]
+        return self._reception.observe(seen, seen.nearest, now)
 
     def _leave(self, now: Now) -> list[Effect]:
         if Part.RELEASE in self._faults:
@@ -279,26 +218,6 @@ class Controller:
             self._review()
         return effects
 
-    def _refuse(self, refusal: Refusal, seen: Observed, now: Now) -> list[Effect]:
-        frames = len(self._presentation)
-        self._presentation.clear()
-        self._retry_at = now.monotonic + self._rules.recognition.retry_after
-        effects: list[Effect] = [
-            Append(Denied(refusal.reason, refusal.subject, frames, seen.faces)),
-            Show(Indication.REFUSED),
-        ]
-        if self._attempts.refused(now.monotonic):
-            lockout = self._rules.lockout
-            effects.append(Append(LockedOut(lockout.refusals, lockout.seconds)))
-        return effects
-
-    def _collision(self, template: Float32) -> SubjectId | None:
-        ranking = self._judge.nearest(template)
-        near = self.threshold.cosine - self._rules.enrolment.collision
-        if ranking is None or not ranking.best.score >= near:
-            return None
-        return ranking.best.subject
-
     def _loaded(self, loaded: StoreLoaded, now: Now) -> list[Effect]:
         self._roll.load(loaded, now)
         if not self._roll.due:
@@ -310,7 +229,7 @@ class Controller:
 
     def _review(self) -> None:
         """Go by the roll as it is now."""
-        self._judge = Judge(self._rules.recognition, self._calibration, self._roll.gallery)
+        self._reception.review()
         self._enroller.review(self._roll.standing)
 
     def _settle(self, now: Now) -> list[Effect]:
@@ -335,12 +254,13 @@ class Controller:
         raised = Append(FaultRaised(fault.part, fault.reason))
         if not self._blocked:
             return [raised]
-        self._presentation.clear()
-        # Whoever was granted on what then failed was not let in, and need not wait to be.
-        self._rests_until.clear()
+        self._reception.faulted()
         ended = self._enroller.faulted()
         failed = [effect for effect in ended if isinstance(effect, Append)]
-        return [*self._door.lock(), Show(Indication.FAULT), *failed, raised]
+        # Whoever is on the way out gets out, whatever is at fault but the release itself.
+        leaving = self._door.released_by is Method.EXIT and fault.part is not Part.RELEASE
+        locked = [] if leaving else self._door.lock()
+        return [*locked, Show(Indication.FAULT), *failed, raised]
 
     def _recovered(self, part: Part) -> list[Effect]:
         backlog: list[Effect] = [SendBacklog()] if part is Part.BROKER else []
@@ -359,10 +279,6 @@ class Controller:
         held = [effect for effect in effects if isinstance(effect, Append | SendBacklog)]
         self._held = [*self._held, *held][-HELD_AT_MOST:]
         return [effect for effect in effects if effect not in held]
-
-    def _hint(self, indication: Indication) -> list[Effect]:
-        # While the door is open, that is what there is to say.
-        return [Show(indication)] if self._door.deadline is None else []
 
     def _is_news(self, effect: Effect, now: Now) -> bool:
         if not isinstance(effect, Show):

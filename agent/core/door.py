@@ -1,7 +1,7 @@
 """The release: locked, or unlocked until a deadline that nothing moves."""
 
 from agent.core.effects import Announce, Drop, Effect, Energise
-from agent.core.types import Grant, LockState
+from agent.core.types import Grant, LockState, Method
 
 
 class Door:
@@ -10,6 +10,7 @@ class Door:
     def __init__(self, release_seconds: float) -> None:
         self._release_seconds = release_seconds
         self.deadline: float | None = None
+        self.released_by: Method | None = None
 
     @property
     def state(self) -> LockState:
@@ -21,6 +22,7 @@ class Door:
         if self.deadline is not None:
             return []
         self.deadline = grant.at + self._release_seconds
+        self.released_by = grant.method
         return [Energise(grant, self._release_seconds), Announce(LockState.UNLOCKED)]
 
     def tick(self, now: float) -> list[Effect]:
@@ -31,5 +33,5 @@ class Door:
 
     def lock(self) -> list[Effect]:
         """Lock, whatever the state."""
-        self.deadline = None
+        self.deadline = self.released_by = None
         return [Drop(), Announce(LockState.LOCKED)]

@@ -120,7 +120,7 @@ class Guard:
             raise RejectedError(Rejection.UNAUTHORISED, order.request)
         if order.operation is Operation.UNLOCK and self._mode is RemoteUnlock.OFF:
             raise RejectedError(Rejection.SWITCHED_OFF, order.request)
-        # Also where it cannot be committed: then it is spent until the store works again.
+        # Also where it cannot be committed: then it stays spent until the agent is started anew.
         self._counters[controller.id] = order.counter
 
     def _judge_press(self, press: Press, now: Now) -> None:

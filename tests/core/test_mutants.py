@@ -85,7 +85,7 @@ def test_machine() -> None:
 
 CONSENT, CONTROLLER, DECISION, DOOR = "consent.py", "controller.py", "decision.py", "door.py"
 ENROLLER, ENROLMENT = "enroller.py", "enrolment.py"
-MATCHING, POLICY = "matching.py", "policy.py"
+MATCHING, POLICY, RECEPTION = "matching.py", "policy.py", "reception.py"
 
 MUTANTS: dict[str, list[tuple[str, str, str]]] = {
     # Each edit: a module of the core, a text that is in it once, and what stands there instead.
@@ -106,29 +106,27 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
         (DOOR, "if self.deadline is None or now < self.deadline:", "if True:")
     ],
     "the door locks late": [(DOOR, "now < self.deadline", "now <= self.deadline")],
-    "the door opens without a record": [
-        (CONTROLLER, "[Append(event), *self._door", "[*self._door")
-    ],
+    "the door opens without a record": [(RECEPTION, "[Append(event), *self._door", "[*self._door")],
     "the door opens before the record": [
         (
-            CONTROLLER,
+            RECEPTION,
             "[Append(event), *self._door.release(grant), Show",
             "[*self._door.release(grant), Append(event), Show",
         )
     ],
     "there is no cooldown": [
-        (CONTROLLER, "if not now.monotonic >= self._rests_until", "if False and self._rests_until")
+        (RECEPTION, "if not now.monotonic >= self._rests_until", "if False and self._rests_until")
     ],
     "a resident who found the door open waits for the cooldown": [
-        (CONTROLLER, "rested_at if locks_at is None else locks_at", "rested_at")
+        (RECEPTION, "rested_at if locks_at is None else locks_at", "rested_at")
     ],
     # --- faults -----------------------------------------------------------------------------------
     "a fault admits": [(CONTROLLER, "if self._blocked or seen.nearest", "if seen.nearest")],
-    "a fault leaves the door open": [(CONTROLLER, "[*self._door.lock(), Show", "[Show")],
+    "a fault leaves the door open": [(CONTROLLER, "else self._door.lock()", "else []")],
     "evidence outlives a fault": [
-        (CONTROLLER, "self._presentation.clear()\n        # Whoever", "# Whoever")
+        (RECEPTION, "self._presentation.clear()\n        # Whoever", "# Whoever")
     ],
-    "a cooldown outlives a fault": [(CONTROLLER, "self._rests_until.clear()", "pass")],
+    "a cooldown outlives a fault": [(RECEPTION, "self._rests_until.clear()", "pass")],
     "a store at fault is written to": [
         (CONTROLLER, "if Part.STORE not in self._faults:", "if True:")
     ],
@@ -204,13 +202,13 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
     "the schedule is ignored": [(POLICY, "if validity.schedule and not", "if False and not")],
     "a clock that was not set is believed": [(POLICY, "if not now.trusted:", "if False:")],
     "the lockout is ignored": [
-        (CONTROLLER, "if self._attempts.locked(now.monotonic):", "if False:")
+        (RECEPTION, "if self._attempts.locked(now.monotonic):", "if False:")
     ],
     "the lockout never comes": [
         (POLICY, "if len(self._refused_at) < self._rules.refusals:", "if True:")
     ],
     "a refusal may be tried again at once": [
-        (CONTROLLER, "if now.monotonic < self._retry_at:", "if False:")
+        (RECEPTION, "if now.monotonic < self._retry_at:", "if False:")
     ],
     # --- enrolment --------------------------------------------------------------------------------
     "anybody may enrol": [
@@ -250,7 +248,7 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
     "a visit outlives a fault": [
         (ENROLLER, "self._administrator = None\n        self._collection", "self._collection")
     ],
-    "every resident's visit authorises": [(CONTROLLER, "if subject.administrator:", "if True:")],
+    "every resident's visit authorises": [(RECEPTION, "if subject.administrator:", "if True:")],
     "a dismissed administrator's visit authorises": [
         (
             ENROLLER,
@@ -267,7 +265,7 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
     ],
     "residents are let in during an enrolment": [
         (
-            CONTROLLER,
+            RECEPTION,
             "if self._enroller.deadline is not None:\n            self",
             "if False:\n            self",
         )

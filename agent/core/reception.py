@@ -1,0 +1,135 @@
+"""What comes of who stands before the camera: a hint, a refusal, a grant, or an enrolee's frame."""
+
+from agent.core.consent import Roll
+from agent.core.decision import Judge, Match, Presentation
+from agent.core.door import Door
+from agent.core.effects import Append, Effect, Indication, Show
+from agent.core.enroller import HINTS, Enroller
+from agent.core.events import Denied, Granted, LockedOut
+from agent.core.inputs import Observed
+from agent.core.matching import Calibration, Threshold
+from agent.core.policy import Attempts, admissible
+from agent.core.rules import Rules
+from agent.core.types import (
+    Float32,
+    Grant,
+    Method,
+    Now,
+    Probe,
+    QualityIssue,
+    Refusal,
+    Subject,
+    SubjectId,
+)
+
+
+class Reception:
+    """Looks at fresh observations of a door at which nothing is at fault.
+
+    decided_in: milliseconds from the deciding frame's capture to the last grant; None before one.
+    """
+
+    def __init__(
+        self, rules: Rules, calibration: Calibration, roll: Roll, door: Door, enroller: Enroller
+    ) -> None:
+        self._rules = rules
+        self._calibration = calibration
+        self._roll = roll
+        self._door = door
+        self._enroller = enroller
+        self._attempts = Attempts(rules.lockout)
+        self._presentation = Presentation(rules.recognition)
+        self._rests_until: dict[SubjectId, float] = {}
+        self._retry_at = float("-inf")
+        self._judge = Judge(rules.recognition, calibration, roll.gallery)
+        self.decided_in: float | None = None
+
+    @property
+    def threshold(self) -> Threshold:
+        """The threshold in force."""
+        return self._judge.threshold
+
+    def review(self) -> None:
+        """Compare with the gallery of the roll as it is now."""
+        self._judge = Judge(self._rules.recognition, self._calibration, self._roll.gallery)
+
+    def faulted(self) -> None:
+        """Forget what was seen so far."""
+        self._presentation.clear()
+        # Whoever was granted on what then failed was not let in, and need not wait to be.
+        self._rests_until.clear()
+
+    def observe(self, seen: Observed, nearest: Probe | QualityIssue, now: Now) -> list[Effect]:
+        """Take what a frame showed. nearest: of the face that decides."""
+        if self._enroller.deadline is not None:
+            self._presentation.clear()
+            return self._enroller.observe(nearest, seen.captured_at, now, self._collision)
+        if self._attempts.locked(now.monotonic):
+            return [Show(Indication.WAIT)]
+        if now.monotonic < self._retry_at:
+            return []
+        if isinstance(nearest, QualityIssue):
+            return self._hint(HINTS[nearest])
+        self._presentation.add(nearest, seen.captured_at)
+        verdict = self._judge.judge(self._presentation)
+        if verdict is None:
+            return self._hint(Indication.LOOKING)
+        if isinstance(verdict, Refusal):
+            return self._refuse(verdict, seen, now)
+        return self._admit(verdict, seen, now)
+
+    def _admit(self, match: Match, seen: Observed, now: Now) -> list[Effect]:
+        subject = self._roll.standing[match.subject]
+        objection = admissible(subject, now)
+        if objection is not None:
+            return self._refuse(Refusal(objection, subject.id), seen, now)
+        if not now.monotonic >= self._rests_until.get(subject.id, float("-inf")):
+            return []
+        return self._grant(subject, match, seen, now)
+
+    def _grant(self, subject: Subject, match: Match, seen: Observed, now: Now) -> list[Effect]:
+        grant = Grant(subject.id, Method.FACE, match.score, now.monotonic)
+        event = Granted(
+            subject=subject.id,
+            method=grant.method,
+            score=match.score,
+            threshold=match.threshold,
+            margin=match.margin,
+            frames=len(self._presentation),
+            faces=seen.faces,
+            latency_ms=(now.monotonic - seen.captured_at) * 1000.0,
+        )
+        self.decided_in = event.latency_ms
+        self._attempts.granted()
+        self._presentation.clear()
+        # A grant that finds the door open releases nothing: the next may come once it has locked.
+        locks_at = self._door.deadline
+        rested_at = now.monotonic + self._rules.recognition.cooldown
+        self._rests_until[subject.id] = rested_at if locks_at is None else locks_at
+        if subject.administrator:
+            self._enroller.administrator_granted(subject.id, now.monotonic)
+        return [Append(event), *self._door.release(grant), Show(Indication.GRANTED)]
+
+    def _refuse(self, refusal: Refusal, seen: Observed, now: Now) -> list[Effect]:
+        frames = len(self._presentation)
+        self._presentation.clear()
+        self._retry_at = now.monotonic + self._rules.recognition.retry_after
+        effects: list[Effect] = [
+            Append(Denied(refusal.reason, refusal.subject, frames, seen.faces)),
+            Show(Indication.REFUSED),
+        ]
+        if self._attempts.refused(now.monotonic):
+            lockout = self._rules.lockout
+            effects.append(Append(LockedOut(lockout.refusals, lockout.seconds)))
+        return effects
+
+    def _collision(self, template: Float32) -> SubjectId | None:
+        ranking = self._judge.nearest(template)
+        near = self.threshold.cosine - self._rules.enrolment.collision
+        if ranking is None or not ranking.best.score >= near:
+            return None
+        return ranking.best.subject
+
+    def _hint(self, indication: Indication) -> list[Effect]:
+        # While the door is open, that is what there is to say.
+        return [Show(indication)] if self._door.deadline is None else []
