@@ -33,7 +33,6 @@ from agent.core.inputs import (
     EnrolButtonHeld,
     EnrolCancelled,
     EnrolCommanded,
-    EraseCommanded,
     ExitPressed,
     Faulted,
     Flooded,
@@ -169,10 +168,6 @@ class Controller:
                 )
             case EnrolCancelled():
                 return self._enroller.abandon(EnrolmentFailure.CANCELLED)
-            case EraseCommanded():
-                if self._roll.leave(happened.subject, happened.code):
-                    self._review()
-                return []
             case Faulted():
                 return self._faulted(happened, now)
             case Recovered():

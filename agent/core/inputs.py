@@ -41,7 +41,7 @@ class EnrolButtonHeld:
 
 @dataclass(frozen=True, slots=True)
 class EnrolCommanded:
-    """An enrolment was asked for from afar. code: as typed, to be compared in constant time."""
+    """Somebody typed a one-time code. code: as typed, to be compared in constant time."""
 
     subject: SubjectId
     code: str = field(repr=False)
@@ -50,14 +50,6 @@ class EnrolCommanded:
 @dataclass(frozen=True, slots=True)
 class EnrolCancelled:
     """Somebody wants the enrolment under way to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class EraseCommanded:
-    """An erasure was asked for from afar. code: as shown, to be compared in constant time."""
-
-    subject: SubjectId
-    code: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +116,6 @@ Input: TypeAlias = (
     | EnrolButtonHeld
     | EnrolCommanded
     | EnrolCancelled
-    | EraseCommanded
     | Delivered
     | Flooded
     | Rung

@@ -9,9 +9,10 @@ from zlib import crc32
 
 import numpy as np
 
+from agent.core.effects import Answer
 from agent.core.inputs import Observed, StoreLoaded
 from agent.core.matching import Calibration, OperatingPoint
-from agent.core.orders import Delivered, FindKey, Leave, Order, Press, RejectedError, Rejection
+from agent.core.orders import Delivered, Leave
 from agent.core.rules import Outside
 from agent.core.types import (
     Consent,
@@ -61,7 +62,7 @@ class Person:
     @property
     def id(self) -> SubjectId:
         """The id under which tests enrol this person."""
-        return SubjectId(f"id-{self.name}")
+        return SubjectId(f"s-{crc32(self.name.encode()):016x}")
 
     def probe(self, seed: int, likeness: float | None = None, model: str = MODEL) -> Probe:
         """Give a good frame, another for each seed. likeness: its cosine to the face."""
@@ -148,10 +149,23 @@ def seen(probe: Probe, captured_at: float, faces: int = 1) -> Observed:
     return Observed(captured_at, faces, probe)
 
 
-def silent(_delivered: Delivered, _find_key: FindKey) -> Order | Press | Leave:
-    """Read no command at all."""
-    raise RejectedError(Rejection.MALFORMED)
+def leave(subject: SubjectId, code: str) -> Delivered:
+    """Give a resident's wish to be erased, as `wish_in` reads it."""
+    return Delivered("leave", f"{subject}\n{code}".encode())
 
 
-OUTSIDE = Outside(silent, lambda: SubjectId("s-new"), lambda: "challenge")
-"""What a core is lent that nobody commands from afar."""
+def left(subject: SubjectId) -> Answer:
+    """Give the answer to such a wish."""
+    return Answer("r-1", subject=subject)
+
+
+def wish_in(delivered: Delivered) -> Leave:
+    """Read what `leave` gives."""
+    subject, code = delivered.payload.decode().split("\n")
+    return Leave("r-1", SubjectId(subject), code)
+
+
+OUTSIDE = Outside(
+    lambda delivered, _: wish_in(delivered), lambda: SubjectId("s-new"), lambda: "challenge"
+)
+"""What a core is lent that takes no commands but of those who leave."""

@@ -45,12 +45,12 @@ from agent.core.inputs import (
     EnrolButtonHeld,
     EnrolCancelled,
     EnrolCommanded,
-    EraseCommanded,
     Faulted,
     Input,
     Observed,
     Recovered,
 )
+from agent.core.orders import Delivered, Leave
 from agent.core.policy import parse_schedule
 from agent.core.rules import Rules
 from agent.core.types import (
@@ -69,7 +69,7 @@ from agent.core.types import (
     Suspension,
     Terms,
 )
-from tests.core.people import MODEL, NOTICE, Person
+from tests.core.people import MODEL, NOTICE, Person, wish_in
 
 ALIKE = 0.6
 """Cosine of two faces from which on frames of one may pass for the other: siblings, doubles."""
@@ -319,8 +319,8 @@ class Account:
                     self.spent.update(known)
                     self.codes = ()
                     self._spending_owed = True
-            case EraseCommanded():
-                self._order_erasure(happened)
+            case Delivered():
+                self._order_erasure(wish_in(happened))
             case Recovered():
                 self.faults.discard(happened.part)
             case Faulted() if happened.part not in self.faults:
@@ -346,7 +346,7 @@ class Account:
         if self.visit is not None and self.visit[0] not in self.present:
             self.visit = None
 
-    def _order_erasure(self, wanted: EraseCommanded) -> None:
+    def _order_erasure(self, wanted: Leave) -> None:
         known = self.kept.get(wanted.subject)
         right = known is not None and known.subject.leave_code == wanted.code != ""
         if right and wanted.subject not in self._leaving:

@@ -45,7 +45,6 @@ from agent.core.inputs import (
     EnrolButtonHeld,
     EnrolCancelled,
     EnrolCommanded,
-    EraseCommanded,
     Faulted,
     Input,
     Observed,
@@ -78,6 +77,8 @@ from tests.core.people import (
     NOTICE,
     OUTSIDE,
     Person,
+    leave,
+    left,
     look_alike,
     now_at,
     resident,
@@ -644,17 +645,17 @@ def test_a_resident_leaves_by_the_code_and_is_a_stranger_from_then_on() -> None:
     door = site_of_leaver()
     door.stand(ADA, ADA)
 
-    assert door.give(EraseCommanded(ADA.id, LEAVE)) == [ERASED]
-    assert door.give(EraseCommanded(ADA.id, LEAVE)) == []
+    assert door.give(leave(ADA.id, LEAVE)) == [left(ADA.id), ERASED]
+    assert door.give(leave(ADA.id, LEAVE)) == [left(ADA.id)]
     assert opened(door.stand(*[ADA] * 3)) == []
 
 
 def test_a_wrong_leave_code_leaves_no_trace() -> None:
     door = site_of_leaver()
 
-    assert door.give(EraseCommanded(ADA.id, LEAVE.upper())) == []
-    assert door.give(EraseCommanded(BEN.id, "")) == []
-    assert door.give(EraseCommanded(NEWCOMER, LEAVE)) == []
+    assert door.give(leave(ADA.id, LEAVE.upper())) == [left(ADA.id)]
+    assert door.give(leave(BEN.id, "")) == [left(BEN.id)]
+    assert door.give(leave(NEWCOMER, LEAVE)) == [left(NEWCOMER)]
     assert opened(door.stand(*[ADA] * 3)) == [ADA.id]
 
 
@@ -663,12 +664,12 @@ def test_a_resident_leaves_whatever_else_is_at_fault(part: Part) -> None:
     door = site_of_leaver()
     door.give(Faulted(part, "broken"))
 
-    assert door.give(EraseCommanded(ADA.id, LEAVE)) == [ERASED]
+    assert door.give(leave(ADA.id, LEAVE)) == [left(ADA.id), ERASED]
 
 
 def test_an_erasure_that_the_store_failed_to_do_is_done_once_it_works() -> None:
     door = site_of_leaver()
-    assert door.give(EraseCommanded(ADA.id, LEAVE)) == [ERASED]
+    assert door.give(leave(ADA.id, LEAVE)) == [left(ADA.id), ERASED]
     door.give(Faulted(Part.STORE, "locked"))
     assert events(door.give(door.store)) == []
 
@@ -681,7 +682,7 @@ def test_an_erasure_that_the_store_failed_to_do_is_done_once_it_works() -> None:
 def test_no_number_of_other_records_displaces_an_erasure() -> None:
     door = site_of_leaver()
     door.give(Faulted(Part.STORE, "full"))
-    door.give(EraseCommanded(ADA.id, LEAVE))
+    door.give(leave(ADA.id, LEAVE))
     for number in range(HELD_AT_MOST):
         door.give(Faulted(Part.BROKER, f"away {number}"))
         door.give(Recovered(Part.BROKER))
@@ -692,7 +693,7 @@ def test_no_number_of_other_records_displaces_an_erasure() -> None:
 def test_an_erasure_in_a_batch_of_which_the_first_fails_is_done_after_all() -> None:
     door = site_of_leaver()
     door.give(Faulted(Part.STORE, "full"))
-    door.give(EraseCommanded(ADA.id, LEAVE))
+    door.give(leave(ADA.id, LEAVE))
     assert ERASED in door.give(Recovered(Part.STORE))
     door.give(Faulted(Part.STORE, "full still"))
     door.give(door.store)
@@ -707,7 +708,7 @@ def test_those_who_leave_in_an_outage_are_erased_one_with_each_input_none_with_a
     door = Site(store_of((ADA, *people), leavers))
     door.give(Faulted(Part.STORE, "full"))
     for person in people:
-        door.give(EraseCommanded(person.id, LEAVE))
+        door.give(leave(person.id, LEAVE))
 
     batches = [door.give(Recovered(Part.STORE)), *(door.stand(ADA) for _ in range(3))]
 
@@ -721,9 +722,9 @@ def test_those_who_leave_in_an_outage_are_erased_one_with_each_input_none_with_a
 def test_an_erasure_waits_for_the_store_and_happens_once() -> None:
     door = site_of_leaver()
     door.give(Faulted(Part.STORE, "full"))
-    assert door.give(EraseCommanded(ADA.id, LEAVE)) == []
+    assert door.give(leave(ADA.id, LEAVE)) == [left(ADA.id)]
     door.give(store_of((ADA, BEN), (resident(ADA.id, leave_code=LEAVE),)))
-    assert door.give(EraseCommanded(ADA.id, LEAVE)) == []
+    assert door.give(leave(ADA.id, LEAVE)) == [left(ADA.id)]
 
     effects = door.give(Recovered(Part.STORE))
 
@@ -734,7 +735,7 @@ def test_an_erasure_waits_for_the_store_and_happens_once() -> None:
 def test_whoever_was_erased_while_the_store_was_at_fault_is_not_erased_again() -> None:
     door = site_of_leaver()
     door.give(Faulted(Part.STORE, "full"))
-    door.give(EraseCommanded(ADA.id, LEAVE))
+    door.give(leave(ADA.id, LEAVE))
     door.give(store_of((BEN,)))
 
     assert Erased(ADA.id) not in events(door.give(Recovered(Part.STORE)))
@@ -746,14 +747,14 @@ def test_an_erasure_leaves_an_enrolment_under_way_alone() -> None:
     door.give(EnrolCommanded(NEWCOMER, "123456"))
     deadline = door.controller.wake_at
 
-    assert door.give(EraseCommanded(ADA.id, LEAVE)) == [ERASED]
+    assert door.give(leave(ADA.id, LEAVE)) == [left(ADA.id), ERASED]
     assert door.controller.wake_at == deadline
 
 
 def test_the_visit_of_an_administrator_who_left_authorises_nothing() -> None:
     door = Site(store_of((ADA, BEN), (resident(ADA.id, administrator=True, leave_code=LEAVE),)))
     door.stand(*[ADA] * 3)
-    door.give(EraseCommanded(ADA.id, LEAVE))
+    door.give(leave(ADA.id, LEAVE))
 
     effects = door.give(EnrolButtonHeld(NEWCOMER), after=6.0)
     assert events(effects) == [EnrolmentFailed(NEWCOMER, EnrolmentFailure.UNAUTHORISED)]
@@ -1115,7 +1116,7 @@ def test_the_threshold_in_force_can_be_told() -> None:
 
 def test_an_erasure_that_fails_again_and_again_keeps_nobody_else_out() -> None:
     door = site_of_leaver()
-    effects = door.give(EraseCommanded(ADA.id, LEAVE))
+    effects = door.give(leave(ADA.id, LEAVE))
     tried: list[float] = []
     while len(tried) < 8:
         if ERASED in effects:
@@ -1138,4 +1139,4 @@ def test_what_was_done_at_last_leaves_no_pause_behind() -> None:
         door.give(Faulted(Part.STORE, "full"))
         door.give(door.store, after=2.0)
         door.give(Recovered(Part.STORE))
-    assert ERASED in door.give(EraseCommanded(ADA.id, LEAVE))
+    assert ERASED in door.give(leave(ADA.id, LEAVE))

@@ -1,5 +1,7 @@
 """A resident leaves, or takes the consent back, while the agent runs."""
 
+import json
+
 from agent.core.events import (
     ConsentRenewed,
     ConsentSuspended,
@@ -9,7 +11,7 @@ from agent.core.events import (
     ErasureCertified,
     Granted,
 )
-from agent.core.inputs import EraseCommanded
+from agent.core.orders import Delivered
 from agent.core.types import Notice, Reason, Suspension
 from agent.operations import withdraw_consent
 from tests.contracts.waiting import eventually
@@ -41,9 +43,9 @@ def test_a_resident_leaves_from_afar_with_the_leave_code_alone(agent: Agent) -> 
         code = store.resident(ADA.id).subject.leave_code
     agent.enrol(BEN)
     with agent.running():
-        agent.runtime.post(EraseCommanded(BEN.id, code))
-        agent.runtime.post(EraseCommanded(ADA.id, code))
-        agent.runtime.post(EraseCommanded(ADA.id, code))
+        for subject in (BEN.id, ADA.id, ADA.id):
+            wish = {"v": 1, "id": "r-1", "subject": subject, "code": code}
+            agent.runtime.post(Delivered("leave", json.dumps(wish).encode()))
         certified = agent.archive.of(ErasureCertified)
         agent.corridor.standing = ADA
         denied = agent.archive.of(Denied)
