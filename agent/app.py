@@ -12,7 +12,7 @@ from agent import __version__
 from agent.adapters import backup
 from agent.adapters.camera import open_camera
 from agent.adapters.clock import SystemClock
-from agent.adapters.database import hold, is_sealed, translated
+from agent.adapters.database import hold, is_outdated, is_sealed, translated
 from agent.adapters.devicekey import KeyFile, find_key
 from agent.adapters.documents import Verified, verify
 from agent.adapters.epoch import EpochSecret
@@ -128,6 +128,16 @@ def database(config: Config) -> Path:
 
 def open_store(config: Config, clock: Clock) -> Store:
     """Open the database, and make it where there never was one. Raises StoreError."""
+    # An agent of the version before would find what this one writes damaged.
+    if is_outdated(database(config)) and agent_is_running(config):
+        raise StoreError(
+            f"{database(config)}: an agent of an earlier version is running on it: "
+            "restart it first, then try again"
+        )
+    return _opened(config, clock)
+
+
+def _opened(config: Config, clock: Clock) -> Store:
     return SqliteStore(database(config), clock, device_key(config))
 
 
@@ -135,7 +145,7 @@ def checked_store(config: Config, clock: Clock) -> Store:
     """Open the database and check all of it; what is damaged is set aside. Raises StoreError."""
     path = database(config)
     try:
-        store = open_store(config, clock)
+        store = _opened(config, clock)
         try:
             store.verify()
         except StoreError:

@@ -193,8 +193,9 @@ def _remove_discovery(config: Config, *, json: bool) -> None:
     emptied = forget_in_home_assistant(config)
     click.echo(as_json({"emptied": emptied}) if json else "Home Assistant forgets the door.")
     if config.mqtt.discovery != "off":
-        again = 'it announces itself again when it connects: set [mqtt] discovery = "off"'
-        click.echo(f"doorward: mqtt.discovery: {again}", err=True)
+        again = "the door announces itself again when it connects, or Home Assistant starts"
+        mend = 'set [mqtt] discovery = "off"'
+        click.echo(f"doorward: mqtt.discovery: {again}: {mend}", err=True)
 
 
 def _epoch(local: datetime | None) -> float | None:

@@ -242,6 +242,10 @@ class Store(Protocol):
         """Give the newest events, oldest of them first."""
         ...
 
+    def log_begins(self) -> int:
+        """Give the number of the oldest event that is left, or that of the next where none is."""
+        ...
+
     def cursor(self) -> int:
         """Give the sequence number up to which a collector has acknowledged."""
         ...
@@ -297,8 +301,8 @@ class Reporter(Protocol):
         """Report whether the door itself stands open; repeated likewise."""
         ...
 
-    def describe(self, condition: Condition) -> None:
-        """Report what the door is like; repeated likewise."""
+    def describe(self, condition: Condition, log_begins: int) -> None:
+        """Report what the door is like, and with which event its log begins; repeated likewise."""
         ...
 
     def challenge(self, challenge: str) -> None:

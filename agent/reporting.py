@@ -25,7 +25,7 @@ class Reporting:
         self._sent_again = 0
         self._backlog_end = 0
         self._asked_at = float("-inf")
-        self._condition: Condition | None = None
+        self._told: tuple[Condition, int] | None = None
         self._described_at = float("-inf")
 
     def begin(self) -> None:
@@ -42,10 +42,11 @@ class Reporting:
     def report(self) -> None:
         """Report the events that are new."""
         # Read back, since other processes append to the log too: an erasure, a code given out.
-        for recorded in self._store.events(after=self._reported):
-            self._reported = recorded.seq
-            for reporter in self._reporters:
-                reporter.publish(recorded)
+        while batch := self._store.events(after=self._reported):
+            for recorded in batch:
+                self._reported = recorded.seq
+                for reporter in self._reporters:
+                    reporter.publish(recorded)
 
     def announce(self, state: LockState) -> None:
         """Report the state of the lock."""
@@ -75,11 +76,12 @@ class Reporting:
         if now - self._described_at < DESCRIBE_EVERY:
             return
         self._described_at = now
+        told = (condition, self._store.log_begins())
         for reporter in self._reporters:
             reporter.tend()
-            if condition != self._condition:
-                reporter.describe(condition)
-        self._condition = condition
+            if told != self._told:
+                reporter.describe(*told)
+        self._told = told
 
     def acknowledged(self, seq: int, now: float) -> None:
         """Take note of what a collector has. now: monotonic seconds.

@@ -27,7 +27,7 @@ from agent.core.effects import (
 )
 from agent.core.events import Part, Started
 from agent.core.inputs import Acknowledged, Faulted, Flooded, Input, Recovered, Tick
-from agent.core.orders import Delivered
+from agent.core.orders import Delivered, Rejection
 from agent.core.types import LockState, Now
 from agent.errors import DeviceError, DoorwardError, StoreError
 from agent.housekeeping import Housekeeping
@@ -237,8 +237,10 @@ class Runtime:
 
     def _record(self, effects: Sequence[Effect], now: Now) -> None:
         """Do the effects in order; what was committed is reported once the door has moved."""
+        left = list(effects)
         try:
-            for effect in effects:
+            while left:
+                effect = left.pop(0)
                 if isinstance(effect, Append):
                     self._store.append(effect.event, now, effect.change)
                 else:
@@ -248,8 +250,16 @@ class Runtime:
         except StoreError as error:
             # No audit, no opening: the effects that were to follow are left undone.
             self._fault(Part.STORE, error)
+            self._apologise(left)
         except DeviceError as error:
             self._fault(Part.RELEASE, error)
+            self._apologise(left)
+
+    def _apologise(self, undone: Sequence[Effect]) -> None:
+        for effect in undone:
+            if isinstance(effect, Answer):
+                refused = Answer(effect.request, Rejection.FAULT)
+                self._reporting.answer(refused, self._answers.give(refused))
 
     def _do(self, effect: Effect) -> None:  # noqa: C901 - one arm an effect
         match effect:

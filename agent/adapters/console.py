@@ -80,7 +80,7 @@ class LocalReporter:
     def announce_contact(self, *, is_open: bool) -> None:
         """Do nothing."""
 
-    def describe(self, condition: Condition) -> None:
+    def describe(self, condition: Condition, log_begins: int) -> None:
         """Do nothing."""
 
     def challenge(self, challenge: str) -> None:

@@ -152,6 +152,17 @@ def is_sealed(path: Path) -> bool:
         return False
 
 
+def is_outdated(path: Path) -> bool:
+    """Say whether opening a file would make a database of an earlier schema one of the newest."""
+    if not path.exists():
+        return False
+    try:
+        with closing(connect(path, "ro")) as connection:
+            return 0 < pragma(connection, "user_version") < len(MIGRATIONS)
+    except sqlite3.Error:
+        return False
+
+
 def set_aside_files(path: Path) -> list[Path]:
     """Give the databases that were set aside, the last one last."""
     found = path.parent.glob(f"{path.name}.aside-*")

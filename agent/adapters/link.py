@@ -7,13 +7,14 @@ for one connection, only this thread touches it, and a socket pair wakes it up.
 """
 
 import contextlib
+import errno
 import random
 import select
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from paho.mqtt.client import Client, DisconnectFlags, MQTTMessage
@@ -28,6 +29,8 @@ from agent.wire.topics import OFFLINE, ONLINE
 
 KEEPALIVE = 10
 """Seconds of silence after which either side asks whether the other is there."""
+OPENING = 10.0
+"""Seconds that a broker is given to let the door in, and to confirm what it is to hear."""
 LONGEST_WAIT = 1.0
 """Seconds between two looks at the clock, for the keepalive."""
 FIRST_DELAY = 1.0
@@ -47,11 +50,15 @@ HANGING = 25.0
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What every connection begins with. status: the topic of the last will, and of ONLINE."""
+    """What every connection begins with. status: the topic of the last will, and of ONLINE.
+
+    topics: what must be heard. wishes: what may be.
+    """
 
     client_id: str
     status: str
     topics: tuple[str, ...]
+    wishes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +153,12 @@ class Link:
         self._reason = None
         self._outgoing.forget()
         self._sign_of_life = time.monotonic()
+        began = time.monotonic()
         client = self._connect()
         while (connection := client.socket()) is not None:
             self._sign_of_life = time.monotonic()
+            if not self.connected and self._sign_of_life - began > OPENING:
+                raise TimeoutError
             # What TLS has decrypted already, select does not see.
             pending = isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
             readable, _, _ = select.select(
@@ -178,7 +188,7 @@ class Link:
         # An exception in one of these costs the connection, and not the thread.
         client.on_socket_open = lambda *_: self._require_wanted()
         client.on_connect = lambda client, _, _flags, code, _more: self._greet(client, code)
-        client.on_subscribe = lambda _client, _, _mid, _codes, _more: self._begin()
+        client.on_subscribe = lambda client, _, _mid, codes, _more: self._begin(client, codes)
         client.on_disconnect = lambda _client, _, flags, code, _more: self._dismissed(flags, code)
         client.on_message = lambda _client, _, message: self._callbacks.received(message)
         client.max_queued_messages_set(UNACKNOWLEDGED)
@@ -207,10 +217,13 @@ class Link:
             retainAsPublished=True,
             retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND,
         )
-        client.subscribe([(topic, live) for topic in self._session.topics])
-        client.publish(self._session.status, ONLINE, qos=1, retain=True)
+        client.subscribe([(topic, live) for topic in self._session.topics + self._session.wishes])
 
-    def _begin(self) -> None:
+    def _begin(self, client: Client, codes: Sequence[ReasonCode]) -> None:
+        for topic, code in zip(self._session.topics, codes, strict=False):
+            if code.is_failure:
+                raise PermissionError(errno.EACCES, f"it does not let the door hear {topic}")
+        client.publish(self._session.status, ONLINE, qos=1, retain=True)
         # Not before: the answer to an event sent now could otherwise pass unheard.
         self._outgoing.repeat()
         self.connected = True

@@ -1,6 +1,7 @@
 """Reports over MQTT, and takes commands from there."""
 
 import contextlib
+import time
 
 from paho.mqtt.client import MQTTMessage
 
@@ -21,6 +22,9 @@ from agent.wire.events import encode_event, parse_ack
 from agent.wire.states import encode_challenge, encode_state
 from agent.wire.topics import ONLINE, Topics, encode_contact, encode_lock_state
 
+REPEAT_EVERY = 1.0
+"""Seconds between two times that all is told again because Home Assistant was started."""
+
 
 class MqttReporter:
     """Implements ports.Reporter for one door at one broker.
@@ -39,10 +43,13 @@ class MqttReporter:
         opens = settings.remote_unlock is RemoteUnlock.BROKER
         for topic, payload in messages(door, version, form, opens=opens, prefix=prefix).items():
             self._outgoing.set(topic, payload)
-        heard = [self._topics.command("#"), self._topics.ack]
-        if form is not Discovery.OFF:
-            heard.append(self._birth)
-        self._session = Session(f"doorward-{door}", self._topics.status, tuple(heard))
+        self._session = Session(
+            client_id=f"doorward-{door}",
+            status=self._topics.status,
+            topics=(self._topics.command("#"), self._topics.ack),
+            wishes=() if form is Discovery.OFF else (self._birth,),
+        )
+        self._reborn_at = float("-inf")
         self._at_fault = False
         self._access: Access | None = None
         self._link: Link | None = None
@@ -77,9 +84,9 @@ class MqttReporter:
         """See ports.Reporter."""
         self._set(self._topics.contact, encode_contact(is_open=is_open))
 
-    def describe(self, condition: Condition) -> None:
+    def describe(self, condition: Condition, log_begins: int) -> None:
         """See ports.Reporter."""
-        self._set(self._topics.state, encode_state(condition))
+        self._set(self._topics.state, encode_state(condition, log_begins))
 
     def challenge(self, challenge: str) -> None:
         """See ports.Reporter."""
@@ -87,7 +94,9 @@ class MqttReporter:
 
     def answer(self, answer: Answer, reply: bytes) -> None:
         """See ports.Reporter."""
-        self._send(self._topics.reply(answer.request), reply)
+        if self._link is not None and self._link.connected:
+            self._outgoing.answer(self._topics.reply(answer.request), reply)
+            self._link.wake()
 
     def tend(self) -> None:
         """See ports.Reporter. A thread that hangs cannot be ended: another takes its place."""
@@ -142,4 +151,7 @@ class MqttReporter:
             with contextlib.suppress(ValueError):
                 self._post(Acknowledged(parse_ack(bytes(message.payload))))
         elif message.topic == self._birth and message.payload == ONLINE:
-            self._outgoing.repeat()
+            now = time.monotonic()
+            if now - self._reborn_at >= REPEAT_EVERY:
+                self._reborn_at = now
+                self._outgoing.repeat()

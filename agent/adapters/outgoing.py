@@ -22,6 +22,7 @@ class Outgoing:
         self._newest: dict[str, bytes] = {}
         self._news: dict[str, None] = {}
         self._live: deque[tuple[str, bytes]] = deque()
+        self._answers: deque[tuple[str, bytes]] = deque()
         self._again: deque[tuple[str, bytes]] = deque()
 
     def set(self, topic: str, payload: bytes) -> None:
@@ -37,26 +38,30 @@ class Outgoing:
         """Have a message sent that is not retained."""
         self._queue(self._live, topic, payload)
 
+    def answer(self, topic: str, payload: bytes) -> None:
+        """Have an answer sent, behind what happens: whoever asks much must not displace it."""
+        self._queue(self._answers, topic, payload)
+
     def send_again(self, topic: str, payload: bytes) -> None:
         """Have a message sent when nothing else is to be."""
         self._queue(self._again, topic, payload)
 
     def forget(self) -> None:
         """Throw away what was queued."""
-        self._live.clear()
-        self._again.clear()
+        for waiting in (self._live, self._answers, self._again):
+            waiting.clear()
 
     @property
     def queued(self) -> int:
         """How many messages wait that are not retained."""
-        return len(self._live) + len(self._again)
+        return len(self._live) + len(self._answers) + len(self._again)
 
     def hand_over(self, client: Client) -> None:
         """Give paho as much as it takes."""
         for topic in list(self._news):
             if topic != self._last:
                 self._hand_over_newest(client, topic)
-        for waiting in (self._live, self._again):
+        for waiting in (self._live, self._answers, self._again):
             while waiting and _accepted(client, *waiting[0], retain=False):
                 waiting.popleft()
             if waiting:

@@ -214,6 +214,11 @@ class SqliteStore:
             after = self._log.head().seq - limit
             return self._log.read(self._residents.keys, after=after, limit=limit)
 
+    def log_begins(self) -> int:
+        """See ports.Store."""
+        with translated(self._path):
+            return self._log.anchor().seq + 1
+
     def cursor(self) -> int:
         """See ports.Store."""
         with translated(self._path):

@@ -161,7 +161,9 @@ class Controller:
             case StoreLoaded():
                 return self._loaded(happened, now)
             case EnrolButtonHeld():
-                return self._enroller.button_held(happened.subject, now, faulty=self._blocked)
+                return self._enroller.button_held(
+                    happened.subject, now, faulty=self._blocked, at_door=True
+                )
             case EnrolCommanded():
                 return self._enroller.commanded(
                     happened.subject, happened.code, now, faulty=self._blocked

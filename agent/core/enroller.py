@@ -83,10 +83,16 @@ class Enroller:
         """Remember an administrator's visit: it authorises one enrolment for a while."""
         self._administrator = (subject, at)
 
-    def button_held(self, subject: SubjectId, now: Now, *, faulty: bool) -> list[Effect]:
-        """Begin, on the authority of a live code or of an administrator's recent visit."""
+    def button_held(
+        self, subject: SubjectId, now: Now, *, faulty: bool, at_door: bool
+    ) -> list[Effect]:
+        """Begin, on the authority of a live code or of an administrator's recent visit.
+
+        at_door: whether somebody was seen to hold the button there. A visit authorises nobody else:
+        whoever comes home did not mean to.
+        """
         authority = next((_by_code(code) for code in self._live_codes(now)), None)
-        if authority is None and self._administrator is not None:
+        if authority is None and at_door and self._administrator is not None:
             administrator, at = self._administrator
             if now.monotonic - at <= self._rules.authority_seconds:
                 authority = Authority(AuthorityKind.ADMINISTRATOR, administrator, Terms())

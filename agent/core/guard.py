@@ -6,6 +6,7 @@ the wall clock is set, and by a counter that no other one came before.
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 
 from agent.core.effects import Append, Effect, SendChallenge
 from agent.core.events import CommandRejected
@@ -31,6 +32,8 @@ ROTATION = 30.0
 """Seconds until the next challenge."""
 FRESH = 60.0
 """Seconds for which a challenge is good."""
+MOST_PRESSES = 100
+"""Unsigned commands that count at one time, at most."""
 LONGEST_EXPIRY = 60.0
 """Seconds ahead that an unsigned command may expire, at most."""
 
@@ -52,6 +55,7 @@ class Guard:
         self._rotates_at = float("-inf")
         self._trusted: Mapping[ControllerId, TrustedController] = {}
         self._counters: dict[ControllerId, int] = {}
+        self._pressed: dict[bytes, float] = {}
         self.rejected: Counter[Rejection] = Counter()
 
     def loaded(self, trusted: Mapping[ControllerId, TrustedController]) -> None:
@@ -85,6 +89,7 @@ class Guard:
                 self._judge_order(wanted, now.monotonic)
             case Press():
                 self._judge_press(wanted, now)
+                self._remember(delivered, wanted, now)
             case Leave():  # pragma: no branch - there is nothing else
                 pass
         return wanted
@@ -131,6 +136,16 @@ class Guard:
             raise RejectedError(Rejection.CLOCK_NOT_SET)
         if not now.wall < press.expires <= now.wall + LONGEST_EXPIRY:
             raise RejectedError(Rejection.EXPIRED)
+
+    def _remember(self, delivered: Delivered, press: Press, now: Now) -> None:
+        """Refuse what was pressed before, as long as it would count."""
+        live = {known: until for known, until in self._pressed.items() if now.wall < until}
+        content = sha256(f"{delivered.topic}\n".encode() + delivered.payload).digest()
+        if content in live:
+            raise RejectedError(Rejection.REPLAYED)
+        if not len(live) < MOST_PRESSES:
+            raise RejectedError(Rejection.FLOODED)
+        self._pressed = {**live, content: press.expires}
 
     def _is_fresh(self, given_out: float, now: float) -> bool:
         return 0 <= now - given_out <= FRESH

@@ -86,6 +86,9 @@ class Remote:
             raise RejectedError(Rejection.FAULT, order.request)
         if order.operation is Operation.UNLOCK and faults & STOP_UNLOCKING:
             raise RejectedError(Rejection.FAULT, order.request)
+        if order.operation is Operation.LOCK and self._door.released_by is Method.EXIT:
+            # Somebody is on the way out.
+            raise RejectedError(Rejection.BUSY, order.request)
         if order.operation in _ABOUT_SOMEBODY and not self._roll.knows(order.subject):
             raise RejectedError(Rejection.NO_SUBJECT, order.request)
         if order.operation is Operation.ENROL and order.terms is not None:
@@ -139,10 +142,15 @@ class Remote:
                     return []
                 return [Append(Commanded(None, Operation.UNLOCK, "", None)), *self._release(now)]
             case Button.LOCK:
-                return self._door.lock()
+                if self._door.released_by is Method.EXIT:
+                    raise RejectedError(Rejection.BUSY)
+                if self._door.state is LockState.LOCKED:
+                    return []
+                return [Append(Commanded(None, Operation.LOCK, "", None)), *self._door.lock()]
             case Button.ENROL:
                 faulty = bool(faults - {Part.BROKER})
-                return self._enroller.button_held(self._new_subject(), now, faulty=faulty)
+                subject = self._new_subject()
+                return self._enroller.button_held(subject, now, faulty=faulty, at_door=False)
             case Button.IDENTIFY:  # pragma: no branch - there is nothing else
                 return [Show(Indication.IDENTIFY)]
 

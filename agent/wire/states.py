@@ -24,7 +24,8 @@ class State(msgspec.Struct, frozen=True):
     residents: who may enter by face. fpir: of a stranger's attempt, in force, at the most;
     fpir_met: whether it reaches the operator's target. last_decision_ms: from the deciding frame's
     capture to the last grant, None before the first. tamper: whether the case is open. refused:
-    how many commands did nothing since the start, by reason.
+    how many commands did nothing since the start, by reason. log_begins: number of the oldest event
+    that the log has left, or that of the next.
     """
 
     v: Version
@@ -35,6 +36,14 @@ class State(msgspec.Struct, frozen=True):
     tamper: bool
     faults: tuple[Part, ...]
     refused: dict[Rejection, int]
+    log_begins: Annotated[int, Meta(ge=1)]
+
+
+class Outline(msgspec.Struct, frozen=True):
+    """What a reader relies on of a State, whatever words a later version adds to it."""
+
+    v: Version
+    log_begins: Annotated[int, Meta(ge=1)]
 
 
 class Challenge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,8 +97,8 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     held: Held | None = None
 
 
-def encode_state(condition: Condition) -> bytes:
-    """Write what the door is like."""
+def encode_state(condition: Condition, log_begins: int) -> bytes:
+    """Write what the door is like, and with which event its log begins."""
     return msgspec.json.encode(
         State(
             v=1,
@@ -100,8 +109,14 @@ def encode_state(condition: Condition) -> bytes:
             tamper=condition.tamper,
             faults=condition.faults,
             refused=dict(condition.rejected),
+            log_begins=log_begins,
         )
     )
+
+
+def read_state(payload: bytes) -> Outline:
+    """Read what a door of any version is like. Raises ValueError."""
+    return decode(payload, Outline)
 
 
 def encode_challenge(challenge: str) -> bytes:

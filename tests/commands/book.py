@@ -107,12 +107,13 @@ class Book:
     challenges: dict[str, float] = field(default_factory=dict)
     ever: set[str] = field(default_factory=set)
     open_until: float | None = None
+    presses: dict[tuple[str, bytes], float] = field(default_factory=dict)
 
     def loaded(self) -> None:
         self.known = {who: Kept(kept.rights, kept.counter) for who, kept in self.disk.items()}
 
     def restarted(self) -> None:
-        self.spent, self.challenges, self.open_until = {}, {}, None
+        self.spent, self.challenges, self.open_until, self.presses = {}, {}, None, {}
 
     def given_out(self, challenge: str, monotonic: float) -> None:
         promise(challenge not in self.ever, "a challenge was given out twice")
@@ -137,7 +138,7 @@ class Book:
             case Signed() as signed:
                 return self._due_to(signed, arrival)
             case Pressed() as pressed:
-                return self._due_to_press(pressed, arrival)
+                return self._due_to_press(message, pressed, arrival)
             case None:
                 return Due(refused=True)
 
@@ -169,15 +170,20 @@ class Book:
             return False
         return signed.counter > max(kept.counter, self.spent.get(signed.who, 0))
 
-    def _due_to_press(self, pressed: Pressed, arrival: Arrival) -> Due:
+    def _due_to_press(self, message: Message, pressed: Pressed, arrival: Arrival) -> Due:
         moves_the_lock = pressed.button in {"unlock", "lock"}
         if moves_the_lock and self.mode != "broker":
             return Due(refused=True)
         left = pressed.expires - arrival.wall
         if not arrival.clock_set or not 0 < left <= GOOD_FOR:
             return Due(refused=True)
+        self.presses = {known: at for known, at in self.presses.items() if arrival.wall < at}
+        if (message.topic, message.payload) in self.presses:
+            return Due(refused=True)
+        self.presses[message.topic, message.payload] = pressed.expires
         if pressed.button != "unlock":
-            return Due(locks=pressed.button == "lock")
+            locks = pressed.button == "lock" and self.open_until is not None
+            return Due(commits=locks, locks=locks)
         if arrival.store_broken or arrival.release_broken:
             return Due(refused=True)
         opens = self.open_until is None

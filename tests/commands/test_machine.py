@@ -134,7 +134,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.clock, self.wall, self.clock_set = 1000.0, 1_795_000_000.0, True
         self.counters = Counter[str]()
-        self.requests = 0
+        self.requests = self.presses = 0
         self.published: list[Message] = []
         self.held: list[Message] = []
         self.opened = Counter[bytes]()
@@ -592,11 +592,14 @@ class Machine(RuleBasedStateMachine):
     # --- presses ----------------------------------------------------------------------------------
 
     def press(self, button: str, ahead: float) -> Message:
+        """Press; spaces at the end tell one press from another in the same moment."""
         expires = self.wall + ahead
+        self.presses += 1
+        spaces = b" " * (self.presses % 100)
         if button in {"unlock", "lock"}:
             body = b'{"v":1,"action":"%s","expires":%r}' % (button.upper().encode(), expires)
-            return Message("broker/lock", body, Pressed(button, expires))
-        body = b'{"v":1,"expires":%r}' % expires
+            return Message("broker/lock", body + spaces, Pressed(button, expires))
+        body = b'{"v":1,"expires":%r}' % expires + spaces
         return Message(f"broker/{button}", body, Pressed(button, expires))
 
     @scene(clock_set=st.sampled_from([True, True, False]))
@@ -611,6 +614,10 @@ class Machine(RuleBasedStateMachine):
             if self.deliver(press):
                 self.reached["opened by a press"] += 1
                 self.deliver(press)
+                self.deliver(self.press("unlock", ahead))
+                self.locked_again()
+                self.deliver(press)
+                self.deliver(self.press("unlock", ahead))
             self.deliver(self.press("lock", ahead))
             self.deliver(self.press("identify", ahead))
         self.clock_set = True

@@ -252,6 +252,10 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
         (GUARD, "press.expires <= now.wall + LONGEST_EXPIRY", "press.expires")
     ],
     "a press expires a little later": [(GUARD, "LONGEST_EXPIRY = 60.0", "LONGEST_EXPIRY = 60.25")],
+    "the same press counts twice": [(GUARD, "if content in live:", "if False:")],
+    "a press is forgotten before it expires": [
+        (GUARD, "if now.wall < until}", "if now.wall + 15 < until}")
+    ],
     "a press for the lock opens": [
         (COMMANDS, "button = Button.LOCK if pressed", "button = Button.UNLOCK if pressed")
     ],

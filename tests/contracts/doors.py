@@ -28,6 +28,7 @@ PING = COMMAND + "ping"
 # What a broker of a test's own says.
 WELCOME = b"\x20\x03\x00\x00\x00"
 SUBSCRIBED = b"\x90\x06\x00\x01\x00\x01\x01\x01"
+REFUSED = b"\x90\x06\x00\x01\x00\x01\x87\x01"
 TAKEN_OVER = b"\xe0\x02\x8e\x00"
 
 

@@ -27,6 +27,7 @@ from agent.core.inputs import Acknowledged, Faulted, Input, Recovered
 from agent.core.orders import Delivered
 from agent.core.types import LockState
 from agent.ports import Post, Recorded
+from agent.wire.topics import ONLINE
 from tests.brokers import Broker, Collector, collector, speaking
 from tests.contracts.doors import (
     ACK,
@@ -34,6 +35,7 @@ from tests.contracts.doors import (
     LOCK,
     NOW,
     PING,
+    REFUSED,
     STATUS,
     SUBSCRIBED,
     TAKEN_OVER,
@@ -126,6 +128,36 @@ def test_a_broker_that_talks_nonsense_does_not_end_the_thread(answers: list[byte
     with speaking(*answers) as broker, running(plain(broker.port)) as agent:
         assert agent.got(Faulted)
         assert "mqtt" in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_broker_that_does_not_let_the_door_hear_its_acknowledgements_is_a_fault() -> None:
+    with speaking(WELCOME, REFUSED) as broker, running(plain(broker.port)) as agent:
+        assert agent.got(Faulted)
+        assert "it does not let the door hear doorward/front/event/ack" in agent.faults[0]
+        assert not any(isinstance(each, Recovered) for each in agent.inbox)
+
+
+def test_a_broker_that_does_not_let_the_door_hear_home_assistant_will_do() -> None:
+    heard_all_but_birth = b"\x90\x06\x00\x01\x00\x01\x01\x87"
+    with speaking(WELCOME, heard_all_but_birth) as broker, running(plain(broker.port)) as agent:
+        assert agent.got(Recovered)
+        assert agent.faults == []
+
+
+def test_a_broker_that_never_confirms_what_is_to_be_heard_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(link, "OPENING", 0.2)
+    monkeypatch.setattr(link, "LONGEST_WAIT", 0.05)
+    with speaking(WELCOME) as broker, running(plain(broker.port)) as agent:
+        assert agent.got(Faulted)
+        assert "it does not answer" in agent.faults[0]
+        # It says that it is there once it can be told something.
+        assert not any(ONLINE in each for each in broker.heard)
+
+
+def test_what_never_comes_is_found_within_half_a_minute_by_the_shipped_constants() -> None:
+    assert link.OPENING + 2 * link.LONGEST_WAIT < 30
 
 
 # --- a line that goes silent

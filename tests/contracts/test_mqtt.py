@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from msgspec.structs import replace
 
-from agent.adapters import link
+from agent.adapters import link, mqtt, outgoing
 from agent.adapters.mqtt import MqttReporter
 from agent.core.effects import Answer
 from agent.core.events import DoorbellRang, Granted, Part, Started
@@ -117,7 +117,7 @@ def test_the_state_of_the_lock_is_retained(
 STATES: dict[str, tuple[str, Callable[[MqttReporter], None], bytes]] = {
     "lock": (LOCK, lambda door: door.announce(LockState.LOCKED), b"LOCKED"),
     "contact": (CONTACT, lambda door: door.announce_contact(is_open=True), b"OPEN"),
-    "condition": (STATE, lambda door: door.describe(CONDITION), encode_state(CONDITION)),
+    "condition": (STATE, lambda door: door.describe(CONDITION, 1), encode_state(CONDITION, 1)),
     "challenge": (CHALLENGE, lambda door: door.challenge("ab" * 16), encode_challenge("ab" * 16)),
 }
 
@@ -322,6 +322,33 @@ def test_the_door_listens_to_home_assistant_only_where_it_announces_itself(
             assert agent.got(Recovered)
             (greeting,) = (each for each in broker.heard if b"doorward/front/cmd/#" in each)
     assert (BIRTH.encode() in greeting) is subscribes
+
+
+def test_no_number_of_answers_displaces_or_delays_what_happens(
+    broker: Broker, listener: Collector, agent: Agent
+) -> None:
+    broker.freeze()
+    for number in range(2 * outgoing.QUEUE):
+        agent.reporter.answer(Answer(f"r-{number}"), b"{}")
+    agent.reporter.publish(event(1))
+    broker.thaw()
+    assert eventually(lambda: listener.payloads(EVENT))
+    assert eventually(lambda: [e for e in listener.messages if "/reply/" in e.topic])
+
+
+def test_home_assistant_that_is_always_started_is_told_no_more_than_once_a_second(
+    broker: Broker, listener: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt, "REPEAT_EVERY", 600.0)
+    with collector(broker.port, "homeassistant/#") as home:
+        with running(plain(broker.port)) as agent:
+            assert agent.got(Recovered)
+            for _ in range(5):
+                home.publish("homeassistant/status", b"online")
+            agent.reporter.publish(event(1))
+            assert eventually(lambda: listener.payloads(EVENT))
+        announced = home.payloads("homeassistant/device/doorward-front/config")
+        assert len(announced) == 2
 
 
 # --- the head of the log

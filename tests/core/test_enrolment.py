@@ -52,7 +52,7 @@ def enroller_of_administrator(at: float = 100.0) -> Enroller:
 
 
 def press(enroller: Enroller, at: float = 100.0, *, faulty: bool = False) -> list[Effect]:
-    return enroller.button_held(NEWCOMER, now_at(at), faulty=faulty)
+    return enroller.button_held(NEWCOMER, now_at(at), faulty=faulty, at_door=True)
 
 
 def command(

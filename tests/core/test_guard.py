@@ -51,6 +51,7 @@ class Post:
     def __init__(self, mode: RemoteUnlock = RemoteUnlock.SIGNED) -> None:
         self.read: Order | Press | Leave = order()
         self.keys: list[bytes | None] = []
+        self.given = 0
         numbers = count(1)
         self.guard = Guard("front", mode, self.reads, lambda: f"challenge {next(numbers)}")
         self.trust(controller())
@@ -64,17 +65,29 @@ class Post:
         self.guard.loaded({each.id: each for each in controllers})
 
     def give(
-        self, read: Order | Press | Leave, at: float = START, *, trusted: bool = True
+        self,
+        read: Order | Press | Leave,
+        at: float = START,
+        *,
+        wall: float = WALL,
+        trusted: bool = True,
     ) -> Rejection | None:
         """Have a message judged, and say why it is refused, if it is."""
         self.read = read
-        return self.deliver(Delivered("", b""), at, trusted=trusted)
+        self.given += 1
+        delivered = Delivered("", str(self.given).encode())
+        return self.deliver(delivered, at, wall=wall, trusted=trusted)
 
     def deliver(
-        self, delivered: Delivered, at: float = START, *, trusted: bool = True
+        self,
+        delivered: Delivered,
+        at: float = START,
+        *,
+        wall: float = WALL,
+        trusted: bool = True,
     ) -> Rejection | None:
         try:
-            admitted = self.guard.admit(delivered, now_at(at, WALL, trusted=trusted))
+            admitted = self.guard.admit(delivered, now_at(at, wall, trusted=trusted))
         except RejectedError as error:
             return error.reason
         assert admitted is self.read
@@ -287,6 +300,27 @@ def test_a_press_needs_a_clock_that_is_set_and_an_order_does_not() -> None:
 
     assert post.give(Press(Button.UNLOCK, WALL + 1), trusted=False) is Rejection.CLOCK_NOT_SET
     assert post.give(order(), trusted=False) is None
+
+
+def test_the_same_press_counts_once_as_long_as_it_would_count() -> None:
+    post = Post(RemoteUnlock.BROKER)
+    post.read = Press(Button.UNLOCK, WALL + 10)
+    pressed = Delivered("broker/lock", b"the same")
+
+    assert post.deliver(pressed) is None
+    assert post.deliver(pressed) is Rejection.REPLAYED
+    assert post.deliver(Delivered("broker/enrol", b"the same")) is None
+    assert post.deliver(Delivered("broker/lock", b"another")) is None
+
+
+def test_no_more_presses_count_at_one_time_than_are_remembered() -> None:
+    post = Post(RemoteUnlock.BROKER)
+    for _ in range(100):
+        assert post.give(Press(Button.UNLOCK, WALL + 10)) is None
+
+    assert post.give(Press(Button.UNLOCK, WALL + 10)) is Rejection.FLOODED
+    later = Press(Button.UNLOCK, WALL + 20)
+    assert post.give(later, wall=WALL + 10) is None
 
 
 def test_a_wish_to_leave_passes_for_the_code_decides() -> None:

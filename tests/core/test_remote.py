@@ -73,6 +73,7 @@ from agent.core.portal import GRACE
 from agent.core.rules import Outside, Rules
 from agent.core.types import (
     AuthorityKind,
+    EnrolmentCode,
     Grant,
     LockState,
     Method,
@@ -113,6 +114,7 @@ class Site:
     wall: float = WALL
     trusted: bool = True
     counter: int = 0
+    delivered: int = 0
     store: StoreLoaded = field(
         default_factory=lambda: replace(
             store_of((ADA, BEN), (resident(ADA.id, leave_code="secret"),)), controllers=TRUSTED
@@ -149,7 +151,8 @@ class Site:
 
     def deliver(self, read: Order | Press | Leave | Rejection, after: float = 0.0) -> list[Effect]:
         self.read = read
-        return self.give(Delivered("", b""), after)
+        self.delivered += 1
+        return self.give(Delivered("", str(self.delivered).encode()), after)
 
     def order(self, operation: Operation, **changes: object) -> list[Effect]:
         """Deliver a good order, and give what comes of it."""
@@ -408,8 +411,22 @@ def test_a_press_locks_the_door() -> None:
     site = Site(RemoteUnlock.BROKER)
     site.press(Button.UNLOCK)
 
-    assert site.press(Button.LOCK) == LOCKED
+    commanded = Append(Commanded(None, Operation.LOCK, "", None))
+    assert site.press(Button.LOCK) == [commanded, *LOCKED]
     assert site.controller.lock_state is LockState.LOCKED
+    assert site.press(Button.LOCK) == []
+
+
+def test_nobody_locks_in_who_is_on_the_way_out() -> None:
+    site = Site(RemoteUnlock.BROKER)
+    site.give(ExitPressed())
+
+    assert Drop() not in site.press(Button.LOCK)
+    assert site.order(Operation.LOCK) == refused(Rejection.BUSY, count=2)
+    assert site.controller.lock_state is LockState.UNLOCKED
+    assert site.controller.condition.rejected == {Rejection.BUSY: 2}
+    site.give(Tick(), after=5.0)
+    assert site.order(Operation.LOCK)[-1] == Answer("r-2")
 
 
 @pytest.mark.parametrize("part", [Part.STORE, Part.RELEASE])
@@ -431,7 +448,7 @@ def test_a_press_has_the_door_say_where_it_is() -> None:
     ("part", "reason"),
     [(None, EnrolmentFailure.UNAUTHORISED), (Part.CAMERA, EnrolmentFailure.FAULT)],
 )
-def test_a_press_to_enrol_is_worth_as_much_as_the_button_at_the_door(
+def test_a_press_to_enrol_is_refused_like_the_button_at_the_door(
     part: Part | None, reason: EnrolmentFailure
 ) -> None:
     site = Site()
@@ -442,6 +459,21 @@ def test_a_press_to_enrol_is_worth_as_much_as_the_button_at_the_door(
         Show(Indication.NOT_ENROLLED),
         Append(EnrolmentFailed(NEW, reason)),
     ]
+
+
+def test_a_press_enrols_on_a_code_and_never_on_an_administrators_visit() -> None:
+    administrator = resident(ADA.id, administrator=True)
+    site = Site(store=replace(store_of((ADA, BEN), (administrator,)), controllers=TRUSTED))
+    for seed in range(3):
+        site.give(Observed(site.at, 1, ADA.probe(seed)), after=0.3)
+    assert site.controller.lock_state is LockState.UNLOCKED
+
+    unauthorised = Append(EnrolmentFailed(NEW, EnrolmentFailure.UNAUTHORISED))
+    assert unauthorised in site.press(Button.ENROL)
+    code = EnrolmentCode("123456", site.at, "test", Terms())
+    site.give(replace(site.store, codes=(code,)))
+    started = Append(EnrolmentStarted(NEW, AuthorityKind.CODE), SpendCodes())
+    assert started in site.press(Button.ENROL, after=15.0)
 
 
 # --- who stands at the door -----------------------------------------------------------------------

@@ -89,6 +89,7 @@ class Archive:
         self.sent_again: list[int] = []
         self.states: list[LockState] = []
         self.conditions: list[Condition] = []
+        self.beginnings: list[int] = []
         self.challenges: list[str] = []
         self.replies: list[bytes] = []
         self._changed = threading.Condition()
@@ -114,9 +115,10 @@ class Archive:
     def announce_contact(self, *, is_open: bool) -> None:
         pass
 
-    def describe(self, condition: Condition) -> None:
+    def describe(self, condition: Condition, log_begins: int) -> None:
         with self._changed:
             self.conditions.append(condition)
+            self.beginnings.append(log_begins)
             self._changed.notify_all()
 
     def challenge(self, challenge: str) -> None:

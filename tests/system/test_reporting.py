@@ -105,6 +105,25 @@ def test_an_acknowledgement_of_what_never_was_sends_nothing(
     assert store.cursor() == 0
 
 
+def test_however_much_is_new_is_reported_at_once(
+    told: Reporting, archive: Archive, store: SqliteStore
+) -> None:
+    for _ in range(350):
+        store.append(DoorbellRang(), NOW)
+    told.report()
+    assert archive.events == [DoorbellRang()] * 350
+
+
+def test_where_the_log_begins_is_told_when_it_was_pruned(
+    told: Reporting, archive: Archive, store: SqliteStore
+) -> None:
+    told.look_after(CALM, 0.0)
+    store.prune(NOW.wall + 1, NOW)
+    told.look_after(CALM, 2 * DESCRIBE_EVERY)
+    assert archive.beginnings == [1, store.events(limit=1)[0].seq]
+    assert archive.beginnings[1] > 1
+
+
 def test_what_the_door_is_like_is_told_when_it_changed_and_not_too_often(
     told: Reporting, archive: Archive
 ) -> None:

@@ -69,6 +69,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "tamper": False,
         "faults": ["camera"],
         "refused": {"forged": 2},
+        "log_begins": 1,
     },
     "event": {
         "v": 1,
@@ -144,7 +145,7 @@ def test_every_order_that_is_signed_is_valid(order: Order) -> None:
 
 @given(conditions)
 def test_every_condition_that_is_told_is_valid(condition: Condition) -> None:
-    assert valid("state", encode_state(condition))
+    assert valid("state", encode_state(condition, 1))
 
 
 @given(answers, st.lists(rows, max_size=3), rows)

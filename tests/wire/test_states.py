@@ -23,6 +23,7 @@ from agent.wire.states import (
     encode_state,
     read_challenge,
     read_reply,
+    read_state,
 )
 from tests.wire.samples import HEXADECIMAL, NONSENSE, answers, conditions, digits, json_values, rows
 
@@ -74,7 +75,7 @@ def test_what_the_door_is_like_is_told_in_the_words_that_are_documented() -> Non
         faults=(Part.CAMERA, Part.STORE),
         rejected={Rejection.FORGED: 3, Rejection.CLOCK_NOT_SET: 1},
     )
-    assert read(encode_state(condition)) == {
+    assert read(encode_state(condition, 7)) == {
         "v": 1,
         "residents": 3,
         "fpir": 0.0001,
@@ -83,12 +84,21 @@ def test_what_the_door_is_like_is_told_in_the_words_that_are_documented() -> Non
         "tamper": True,
         "faults": ["camera", "store"],
         "refused": {"forged": 3, "clock_not_set": 1},
+        "log_begins": 7,
     }
+
+
+def test_where_the_log_begins_is_read_whatever_words_a_later_version_adds() -> None:
+    later = b'{"v": 1, "log_begins": 7, "faults": ["moon"], "refused": {"tired": 1}, "more": 2}'
+    assert read_state(later).log_begins == 7
+    for payload in (b"", b"{}", b'{"v": 1, "log_begins": 0}', b'{"v": 2, "log_begins": 1}'):
+        with pytest.raises(ValueError, match=r"."):
+            read_state(payload)
 
 
 @given(conditions)
 def test_every_condition_can_be_told(condition: Condition) -> None:
-    told = read(encode_state(condition))
+    told = read(encode_state(condition, 1))
     assert told["residents"] == condition.residents
     assert told["fpir"] == condition.fpir
     assert told["refused"] == condition.rejected
