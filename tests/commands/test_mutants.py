@@ -4,18 +4,12 @@ A mutant is a copy of the agent in which one piece of text is another. The machi
 it asserts that it imported the copy; it must fail by a broken promise and by nothing else.
 """
 
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from queue import SimpleQueue
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.mutants import Edit, Experiment, Laboratory
+
 NEEDED = [
     "agent/__init__.py",
     "agent/errors.py",
@@ -29,43 +23,14 @@ NEEDED = [
     "tests/core/people.py",
     "tests/commands",
 ]
-AT_ONCE = 2
+PACKAGES = [
+    "hypothesis.stateful",
+    "msgspec",
+    "numpy",
+    "sqlite_utils",
+    "cryptography.hazmat.primitives.asymmetric.ed25519",
+]
 SURVIVED, KILLED = 0, 1
-
-SERVER = """
-import os
-import signal
-import sys
-
-import hypothesis.stateful
-import msgspec
-import numpy
-import sqlite_utils
-from cryptography.hazmat.primitives.asymmetric import ed25519
-
-for line in sys.stdin:
-    folder = line.rstrip()
-    child = os.fork()
-    if child == 0:
-        signal.alarm(120)
-        output = os.open(f"{folder}/output", os.O_CREAT | os.O_WRONLY)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        os.chdir(folder)
-        sys.path.insert(0, folder)
-        code = 2
-        try:
-            import driver
-
-            code = driver.main()
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-"""Runs the driver in each folder that it is told of; numpy and the like are loaded once for all."""
 
 DRIVER = """
 import sys
@@ -93,7 +58,7 @@ def main() -> int:
 CONTROLLERS, DOOR, GUARD = "adapters/controllers.py", "core/door.py", "core/guard.py"
 REMOTE, COMMANDS, FORMAT = "core/remote.py", "wire/commands.py", "wire/format.py"
 
-MUTANTS: dict[str, list[tuple[str, str, str]]] = {
+MUTANTS: dict[str, list[Edit]] = {
     # Each edit: a module of the agent, a text that is in it once, and what stands there instead.
     "nothing": [],
     # --- counters ---------------------------------------------------------------------------------
@@ -296,74 +261,10 @@ MUTANTS: dict[str, list[tuple[str, str, str]]] = {
 }
 
 
-def copy_with(edits: list[tuple[str, str, str]], folder: Path) -> None:
-    for name in NEEDED:
-        target = folder / name
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, target)
-    for module, text, instead in edits:
-        path = folder / "agent" / module
-        source = path.read_text()
-        assert source.count(text) == 1, f"{text!r} is {source.count(text)} times in {module}"
-        path.write_text(source.replace(text, instead))
-    (folder / "driver.py").write_text(DRIVER)
-
-
-class Laboratory:
-    """Runs the machine beside each mutant, one ahead of the test that asks for it."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._pool = ThreadPoolExecutor(AT_ONCE)
-        self._running: dict[str, Future[tuple[int, str]]] = {}
-        self._servers: SimpleQueue[subprocess.Popen[str]] = SimpleQueue()
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        for _ in range(AT_ONCE):
-            server = subprocess.Popen(
-                [sys.executable, "-c", SERVER],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env=kept,
-                cwd="/",
-                text=True,
-            )
-            self._servers.put(server)
-
-    def result(self, name: str) -> tuple[int, str]:
-        names = list(MUTANTS)
-        place = names.index(name)
-        for each in names[place : place + AT_ONCE]:
-            if each not in self._running:
-                self._running[each] = self._pool.submit(self._run, each)
-        return self._running[name].result()
-
-    def _run(self, name: str) -> tuple[int, str]:
-        folder = self._folder / name.replace(" ", "-")
-        copy_with(MUTANTS[name], folder)
-        server = self._servers.get()
-        try:
-            assert server.stdin is not None
-            assert server.stdout is not None
-            print(folder, file=server.stdin, flush=True)
-            code = int(server.stdout.readline())
-        finally:
-            self._servers.put(server)
-        return code, (folder / "output").read_text()
-
-    def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-        for _ in range(AT_ONCE):
-            with self._servers.get() as server:
-                assert server.stdin is not None
-                server.stdin.close()
-
-
 @pytest.fixture(scope="module")
 def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
-    built = Laboratory(tmp_path_factory.mktemp("mutants"))
+    experiment = Experiment(MUTANTS, "agent", NEEDED, PACKAGES, DRIVER)
+    built = Laboratory(experiment, tmp_path_factory.mktemp("mutants"))
     yield built
     built.close()
 
