@@ -39,6 +39,8 @@ CREATE TABLE IF NOT EXISTS heads (
 CREATE TABLE IF NOT EXISTS gone (
     door TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (door, first)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS acknowledged (door TEXT PRIMARY KEY, seq INTEGER NOT NULL)
+STRICT, WITHOUT ROWID;
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {VERSION};
 COMMIT;
@@ -60,7 +62,7 @@ class Archive:
     """
 
     def __init__(self, path: Path, door: str) -> None:
-        self._path = path
+        self.path = path
         self._door = door
         with self._explained():
             # For its owner alone; SQLite gives the files beside it the same rights.
@@ -83,34 +85,43 @@ class Archive:
             )
         )
         if not ((application, version) == (APPLICATION, VERSION) or tables == 0):
-            raise StoreError(f"{self._path}: {_FOREIGN}")
+            raise StoreError(f"{self.path}: {_FOREIGN}")
         self._db.execute("PRAGMA journal_mode = WAL")
         # What is acknowledged the door sends no more, so that it must be on the disk before.
         self._db.execute("PRAGMA synchronous = FULL")
-        if tables == 0:
-            self._db.executescript(_SCHEMA)
+        # Also where there are tables: one was added since the first of these files.
+        self._db.executescript(_SCHEMA)
 
-    def progress(self) -> tuple[int, set[int]]:
-        """Give up to which event they are all here or gone for good, and which come after that."""
+    def acknowledged(self) -> int:
+        """Give up to which event they are all here or gone for good, and were the door's own."""
+        query = "SELECT seq FROM acknowledged WHERE door = ?"
+        with self._explained():
+            found = self._db.execute(query, [self._door]).fetchone()
+        return 0 if found is None else int(found[0])
+
+    def acknowledge(self, seq: int) -> None:
+        """Keep up to which event they are all here or gone for good."""
+        with self._explained():
+            self._begin()
+            statement = (
+                "INSERT INTO acknowledged VALUES (?, ?) "
+                "ON CONFLICT DO UPDATE SET seq = MAX(seq, excluded.seq)"
+            )
+            self._db.execute(statement, [self._door, seq])
+
+    def missing(self, first: int, last: int) -> list[tuple[int, int]]:
+        """Give from where to where events of this range are neither here nor gone for good."""
         query = (
-            "SELECT seq, seq FROM events WHERE door = ? "
+            "SELECT seq, seq FROM events WHERE door = ? AND seq BETWEEN ? AND ? "
             "UNION ALL SELECT first, last FROM gone WHERE door = ? ORDER BY 1"
         )
-        up_to, ahead = 0, set()
+        found, expected = [], first
         with self._explained():
-            for first, last in self._db.execute(query, [self._door, self._door]):
-                if first <= up_to + 1:
-                    up_to = max(up_to, last)
-                else:
-                    ahead.add(first)
-        return up_to, ahead
-
-    def of_kind(self, kind: str) -> list[tuple[int, bytes]]:
-        """Give the events of a kind: their numbers, and what they say as JSON."""
-        query = "SELECT seq, event FROM events WHERE door = ? AND kind = ?"
-        with self._explained():
-            found = self._db.execute(query, [self._door, kind]).fetchall()
-        return [(seq, event.encode()) for seq, event in found]
+            for begin, end in self._db.execute(query, [self._door, first, last, self._door]):
+                if expected < begin <= last:
+                    found.append((expected, begin - 1))
+                expected = max(expected, end + 1)
+        return [*found, (expected, last)] if expected <= last else found
 
     def add(self, event: Envelope) -> Kept:
         """Keep an event, unless one with its number is here."""
@@ -178,11 +189,11 @@ class Archive:
             yield
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
-                raise StoreError(f"{self._path}: {_FOREIGN}") from None
-            raise StoreError(f"{self._path}: {error}: mend that and start again") from None
+                raise StoreError(f"{self.path}: {_FOREIGN}") from None
+            raise StoreError(f"{self.path}: {error}: mend that and start again") from None
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise StoreError(f"{self._path}: {reason}: name a file that can be written") from None
+            raise StoreError(f"{self.path}: {reason}: name a file that can be written") from None
 
 
 _FOREIGN = "is no file of a collector's, or a newer one's: name another, or one that is not there"

@@ -140,8 +140,8 @@ class Caller:
             return "went offline, and may or may not have done it: look before trying again"
         return (
             "does not answer: it does not trust this key (on the door: "
-            f"`{self._identity.to_trust}`), or the broker's ACL keeps {command} from it or "
-            f"{self._topics.reply('+')} from this user"
+            f"`{self._identity.to_trust}`), the broker's ACL keeps {command} from it or "
+            f"{self._topics.reply('+')} from this user, or a part of the door failed just now"
         )
 
     def _wait(self, fulfilled: Callable[[], bool], seconds: float = PATIENCE) -> None:

@@ -2,6 +2,10 @@
 
 An acknowledgement says up to which event a collector has them all. One that says nothing new asks
 the door for what comes after, which it sends on `event/backlog`, oldest first, in batches.
+
+A door whose log was altered or restored uses its numbers again. So a connection counts for nothing
+but what came over it: each begins with the last event that was acknowledged, which must come once
+more as it was, and only what follows that without a gap is acknowledged.
 """
 
 import threading
@@ -9,25 +13,22 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import msgspec
-
 from agent.adapters.broker import Access
 from agent.adapters.note import split
+from agent.errors import StoreError
 from agent.remote.archive import Archive, Kept
 from agent.remote.line import Line, Message, stay
 from agent.wire.events import encode_ack, read_envelope
 from agent.wire.format import MAX_INTEGER
+from agent.wire.states import read_state
 from agent.wire.topics import Topics
 
 ASK_EVERY = 1.1
 """Seconds until what is missing is asked for again; the door answers once in a second at most."""
 GATHER = 0.05
 """Seconds in which events are gathered for one commit: a disk does not do many in a second."""
-PRUNED = "log_pruned"
-
-
-class _Pruned(msgspec.Struct, frozen=True):
-    up_to: int
+UNANSWERED = 3
+"""Questions for what follows the door's head after which nothing does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,35 +51,42 @@ class Collector:
         self._archive = archive
         self._topics = Topics(door)
         self._tell = tell
-        self._up_to, self._ahead = archive.progress()
-        said = (_pruned_by(seq, body) for seq, body in archive.of_kind(PRUNED))
-        self._pruned = max(said, default=0)
-        self._head = 0
-        self._caught_up = False
+        self._acknowledged = archive.acknowledged()
         self._unreadable = 0
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """Take the door for any door, as on a new connection."""
+        # Up to which event all came over this connection or are gone, and which came after that.
+        self._up_to = max(self._acknowledged - 1, 0)
+        self._ahead: set[int] = set()
+        self._log_begins = 1
+        self._head = 0
+        self._behind_since = float("inf")
+        self._compared_from = 0
+        # Of the questions only those count that follow an event: until then the door may be away.
+        self._unanswered = float("-inf")
+        self._caught_up = False
         self._asked_at = float("-inf")
-        self._asked = -1
-        self._answer: int | None = None
-        self._answered_before: tuple[int, int | None] = (-1, None)
 
     def run(self, access: Access, stop: threading.Event) -> None:
         """Collect until told to stop, over as many connections as it takes. Raises StoreError."""
-        topics = [self._topics.event, self._topics.backlog, self._topics.head]
+        here = self._topics
+        topics = [here.state, here.event, here.backlog, here.head]
 
         def changed(lost: str | None) -> None:
             where = f"{access.host}:{access.port}"
             if lost is None:
-                self._tell(News("connected", f"connected to {where}", self._up_to))
+                self._tell(News("connected", f"connected to {where}", self._acknowledged))
             else:
-                self._tell(News("lost", f"{lost}; trying again", self._up_to))
+                self._tell(News("lost", f"{lost}; trying again", self._acknowledged))
 
         stay(lambda: Line(access, topics), lambda line: self._serve(line, stop), changed, stop)
-        self._tell(News("stopped", f"stopped: all up to {self._up_to} is kept", self._up_to))
+        text = f"stopped: all up to {self._acknowledged} is kept"
+        self._tell(News("stopped", text, self._acknowledged))
 
     def _serve(self, line: Line, stop: threading.Event) -> None:
-        self._head, self._caught_up = 0, False
-        # What was asked on another connection has its answer there.
-        self._asked, self._answer = -1, None
+        self._start_over()
         warned: set[str] = set()
         self._ask(line)
         # The door may have answered somebody within this second, and not have heard the first.
@@ -86,6 +94,7 @@ class Collector:
         while not stop.is_set():
             had = self._up_to
             self._take(line.receive(ASK_EVERY / 2, GATHER))
+            self._look_behind()
             due = time.monotonic() - self._asked_at >= ASK_EVERY
             if self._up_to > had or (due and (asks_again or self._newest > self._up_to)):
                 asks_again = asks_again and not due
@@ -99,13 +108,12 @@ class Collector:
     @property
     def _newest(self) -> int:
         """The newest event that is known to exist."""
-        return max(self._head, max(self._ahead, default=0), self._up_to)
+        return max(self._head, max(self._ahead, default=0), self._up_to, self._acknowledged)
 
     def _ask(self, line: Line) -> None:
         """Acknowledge all there is, which asks for what follows where the door knew that much."""
-        self._answered_before = (self._asked, self._answer)
-        self._asked, self._answer = self._up_to, None
         self._asked_at = time.monotonic()
+        self._unanswered += 1
         line.send(self._topics.ack, encode_ack(self._up_to))
 
     def _say_when_caught_up(self) -> None:
@@ -118,82 +126,104 @@ class Collector:
     def _take(self, messages: Iterable[Message]) -> None:
         """Keep what has come, for good, before any of it is acknowledged."""
         news: list[News] = []
+        changed: list[tuple[int, str]] = []
         for message in messages:
             try:
-                if message.topic == self._topics.head:
-                    news += self._keep_head(message.payload)
-                else:
-                    news += self._keep_event(message)
+                if (found := self._keep(message)) is not None:
+                    changed.append(found)
             except ValueError as error:
                 self._unreadable += 1
                 # The 1st, 2nd, 4th, 8th and so on: whoever sends them must not fill a log.
                 if self._unreadable.bit_count() == 1:
-                    text = f"{self._unreadable} messages on {message.topic} are no event: {error}"
+                    text = f"{self._unreadable} messages on {message.topic} cannot be read: {error}"
                     news.append(News("warning", text))
-        if (gone := self._find_gone()) is not None:
-            news.append(gone)
+        if not changed:
+            self._advance()
+            news += self._give_up()
+            if self._up_to > self._acknowledged:
+                self._acknowledged = self._up_to
+                self._archive.acknowledge(self._up_to)
         self._archive.commit()
         for each in news:
             self._tell(each)
+        if changed:
+            seq, what = min(changed)
+            self._alarm(seq, f"{what} {seq} came again as another one, and both are kept")
 
-    def _keep_event(self, message: Message) -> list[News]:
-        event = read_envelope(message.payload)
-        if message.retained:
-            raise ValueError("is retained, as no door sends it")
-        asked_for = message.topic == self._topics.backlog and event.seq > self._asked
-        if asked_for and self._answer is None:
-            self._answer = event.seq
-        kept = self._archive.add(event)
-        if event.seq > self._up_to:
-            self._ahead.add(event.seq)
-            self._advance()
-        if kept is Kept.CHANGED:
-            return [News("warning", _altered("event", event.seq), event.seq)]
-        if event.kind == PRUNED:
-            self._pruned = max(self._pruned, _pruned_by(event.seq, event.event))
-        return []
-
-    def _keep_head(self, payload: bytes) -> list[News]:
-        note = payload.decode()
-        seq = _head_number(note)
-        self._head = seq
-        if self._archive.add_head(seq, note) is Kept.CHANGED:
-            return [News("warning", _altered("head", seq), seq)]
-        return []
+    def _keep(self, message: Message) -> tuple[int, str] | None:
+        """Keep what came, and give its number and what it is where it was another before."""
+        if message.topic == self._topics.state:
+            self._log_begins = _log_begins(message.payload)
+            return None
+        if message.topic == self._topics.head:
+            note = message.payload.decode()
+            seq, what = _head_number(note), "head"
+            self._head = seq
+            kept = self._archive.add_head(seq, note)
+        else:
+            event = read_envelope(message.payload)
+            if message.retained:
+                raise ValueError("is retained, as no door sends it")
+            seq, what = event.seq, "event"
+            kept = self._archive.add(event)
+            self._unanswered = 0
+            if seq > self._up_to:
+                self._ahead.add(seq)
+        return (seq, what) if kept is Kept.CHANGED else None
 
     def _advance(self) -> None:
         while self._up_to + 1 in self._ahead:
             self._up_to += 1
             self._ahead.discard(self._up_to)
 
-    def _find_gone(self) -> News | None:
-        """Stop waiting for events that the door has deleted for their age.
-
-        Asked for what follows `up_to`, it began with a later one. That alone proves nothing: it may
-        be an answer to another collector, or the rest of one that a lost connection cut off. It
-        does where the door says that its log begins no earlier, or where asked once more it begins
-        there again: another collector that is answered goes on, and asks for what comes later.
-        """
-        answer = self._answer
-        if self._asked != self._up_to or answer is None or not answer > self._up_to + 1:
-            return None
-        if not (self._pruned >= answer - 1 or self._answered_before == (self._asked, answer)):
-            return None
-        first, self._up_to = self._up_to + 1, answer - 1
-        self._archive.give_up(first, self._up_to)
+    def _give_up(self) -> list[News]:
+        """Stop waiting for what the door has deleted, and so cannot be compared either."""
+        last = self._log_begins - 1
+        if not last > self._up_to:
+            return []
+        gone = self._archive.missing(self._up_to + 1, last)
+        for first, end in gone:
+            self._archive.give_up(first, end)
+        self._up_to = last
+        self._ahead = {seq for seq in self._ahead if seq > last}
         self._advance()
-        text = f"events {first} to {answer - 1} are gone: the door deleted them for their age"
-        return News("gone", text, self._up_to)
+        why = "the door deleted them for their age"
+        return [News("gone", f"events {a} to {b} are gone: {why}", b) for a, b in gone]
+
+    def _look_behind(self) -> None:
+        """Compare from the door's head on, where that is behind what was acknowledged.
+
+        The head alone proves nothing: the broker may have kept an old one, and a door's events are
+        ahead of its heads for a moment. What the door sends of its log from there on does.
+        """
+        if not 0 < self._head < self._acknowledged:
+            self._behind_since = float("inf")
+            return
+        now = time.monotonic()
+        self._behind_since = min(self._behind_since, now)
+        if self._compared_from != self._head and now - self._behind_since >= ASK_EVERY:
+            self._compared_from = self._head
+            self._up_to = min(self._up_to, self._head - 1)
+            self._ahead.clear()
+            self._unanswered = float("-inf")
+        elif self._compared_from == self._head == self._up_to and self._unanswered >= UNANSWERED:
+            text = f"the log ends with {self._head}, and went on to {self._acknowledged} before"
+            self._alarm(self._head + 1, text)
+
+    def _alarm(self, seq: int, what: str) -> None:
+        """Tell once that the door's log is another one, and end. Raises StoreError."""
+        why = "the door's log was altered or restored, or somebody speaks in its name"
+        self._tell(News("warning", f"ALARM: {what}: {why}", seq))
+        mend = f"look into it, keep this file, and collect into a new one; {why}"
+        raise StoreError(f"{self._archive.path}: {what}: {mend}")
 
 
-def _pruned_by(seq: int, body: bytes | msgspec.Raw) -> int:
-    """Give up to which number the event with this one says that the log was deleted, or 0."""
-    try:
-        up_to = msgspec.json.decode(body, type=_Pruned).up_to
-    except (ValueError, RecursionError):
-        return 0
-    # The event itself was not.
-    return up_to if up_to < seq else 0
+def _log_begins(payload: bytes) -> int:
+    """Give the number that the door's log begins with. Raises ValueError."""
+    seq = read_state(payload).log_begins
+    if not seq <= MAX_INTEGER:
+        raise ValueError("its log begins out of range")
+    return seq
 
 
 def _head_number(note: str) -> int:
@@ -207,10 +237,3 @@ def _head_number(note: str) -> int:
     if not 1 <= seq <= MAX_INTEGER:
         raise ValueError("is no head of a log: its number is out of range")
     return seq
-
-
-def _altered(what: str, seq: int) -> str:
-    return (
-        f"ALARM: {what} {seq} came again as another one: the door's log was altered or restored "
-        "from a backup, or somebody speaks in its name; both are kept"
-    )

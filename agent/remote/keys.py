@@ -27,6 +27,8 @@ SEED_BYTES = 32
 PATIENCE = 2.0
 """Seconds to wait for another terminal that takes a counter or keeps a label."""
 _PREFIX = "PRIVATE+KEY+"
+_BESIDE = (".counter", ".labels", ".lock")
+"""How the files end that lie beside a key, with the rest of its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ def make_key(path: Path, name: str) -> Identity:
     if not fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name):
         rule = "lower-case letters, digits and hyphens, at most 32, not a hyphen first"
         raise ConfigError(f"{name!r}: is no name for a controller: {rule}")
+    _require_apart(path)
     made = Identity(path, name, token_bytes(SEED_BYTES))
     encoded = b64encode(ED25519 + made.seed).decode()
     content = f"{_PREFIX}{name}+{made.verifier.key_id.hex()}+{encoded}\n"
@@ -101,6 +104,7 @@ def make_key(path: Path, name: str) -> Identity:
 
 def read_key(path: Path) -> Identity:
     """Read a controller's key. Raises ConfigError where it is missing, altered or not private."""
+    _require_apart(path)
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
@@ -127,10 +131,11 @@ def read_key(path: Path) -> Identity:
 class Labels:
     """Who is who, by door and pseudonym. Names are here and in the door's store, never on MQTT.
 
-    key: the file of the controller's key; all methods raise ConfigError.
+    key: the file of the controller's key. Making one and all methods raise ConfigError.
     """
 
     def __init__(self, key: Path) -> None:
+        _require_apart(key)
         self._key = key
         self._path = key.with_suffix(".labels")
 
@@ -160,6 +165,12 @@ class Labels:
             return msgspec.json.decode(content, type=dict[str, dict[str, str]])
         except ValueError:
             raise ConfigError(f"{self._path}: holds no labels: put it back or remove it") from None
+
+
+def _require_apart(key: Path) -> None:
+    """Raise ConfigError for a key whose file would be that of its own counter, labels or lock."""
+    if not key.name or key.suffix in _BESIDE:
+        raise ConfigError(f"{key}: cannot be a key's file: name one that ends in .key with --key")
 
 
 def _last_counter(path: Path) -> int:

@@ -19,11 +19,23 @@ from agent.remote.words import event_line, printable
 from agent.wire.events import read_envelope
 from agent.wire.topics import Topics
 
+YEAR = 365 * 86_400.0
+"""Seconds to listen for, at most."""
+
+
+def _duration(
+    _ctx: click.Context, _parameter: click.Parameter, given: float | None
+) -> float | None:
+    # Written so that what is no number is refused too; no timer takes more than some centuries.
+    if given is not None and not 0 < given <= YEAR:
+        raise ConfigError(f"--seconds {given}: is out of range: give more than 0, up to {YEAR:.0f}")
+    return given
+
 
 @command("doorward remote events front --follow", remote)
 @at_door
 @click.option("--follow", is_flag=True, help="Go on until stopped.")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Or for so long.")
+@click.option("--seconds", type=float, callback=_duration, help="Or for so long.")
 @click.pass_obj
 def remote_events(
     setting: Setting, *, door: str, follow: bool, seconds: float | None, json: bool
@@ -46,7 +58,9 @@ def remote_events(
         def serve(line: Line) -> None:
             while not stop.is_set():
                 for message in line.receive(0.5):
-                    _show(message, door, labels, json=json)
+                    # No door retains one: it would be told as news to whoever listens next.
+                    if not message.retained:
+                        _show(message, door, labels, json=json)
 
         stay(lambda: Line(access, [topic]), serve, changed, stop)
 
@@ -84,6 +98,7 @@ def _show(message: Message, door: str, labels: Labels, *, json: bool) -> None:
         click.echo(as_json(told | {"event": body, "labels": known}))
     else:
         click.echo(event_line(event, known))
-    if event.kind == "erased":
-        for subject in known:
-            labels.forget(door, subject)
+    # Only whom the event is about: what else is in its text may be anybody's.
+    subject = body.get("subject") if event.kind == "erased" and isinstance(body, dict) else None
+    if isinstance(subject, str) and subject in known:
+        labels.forget(door, subject)

@@ -124,6 +124,47 @@ def test_a_key_that_nobody_trusts_is_told_what_to_type_on_the_door(
         assert f"`doorward controller add {made['verifier']} --right all`" in line
 
 
+def test_a_collector_that_was_away_when_a_door_was_restored_says_so_once_and_ends(
+    agent: Agent, laptop: Laptop, broker: Broker, tmp_path: Path
+) -> None:
+    file = tmp_path / "front.sqlite"
+
+    def ring(door: Agent, times: int) -> int:
+        with door.command_line() as store:
+            return [store.append(DoorbellRang(), door.clock.now()).seq for _ in range(times)][-1]
+
+    def again() -> Agent:
+        settings = Mqtt(host="localhost", port=broker.port, tls=False)
+        return Agent(tmp_path, MqttReporter(settings, "front", "test"))
+
+    with agent.running():
+        ring(agent, 5)
+    backup = agent.path.read_bytes()
+    before = again()
+    with before.running():
+        last = ring(before, 20)
+        collector = laptop.collects(file)
+        assert eventually(has(file, last))
+        assert eventually(lambda: before.store.cursor() == last)
+        collector.send_signal(signal.SIGTERM)
+        assert collector.communicate(timeout=DEADLINE)[1] == ""
+    for end in ("-wal", "-shm"):
+        agent.path.with_name(agent.path.name + end).unlink(missing_ok=True)
+    agent.path.write_bytes(backup)
+    after = again()
+    with after.running():
+        ring(after, 40)
+        collector = laptop.collects(file)
+        out, err = collector.communicate(timeout=DEADLINE)
+        assert after.store.cursor() <= last
+    assert collector.returncode == 2
+    assert out.count("ALARM") == 1
+    assert err.startswith(f"doorward: {file}: ")
+    assert "collect into a new one" in err
+    assert err.count("\n") == 1
+    assert stored(file, "SELECT seq FROM acknowledged") == [last]
+
+
 def test_a_collector_that_is_killed_misses_nothing_and_one_that_is_stopped_ends_well(
     agent: Agent, laptop: Laptop, tmp_path: Path
 ) -> None:
