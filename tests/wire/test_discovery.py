@@ -72,6 +72,7 @@ STATE = {
     "tamper": False,
     "faults": [],
     "refused": {"forged": 3, "stale": 2},
+    "log_begins": 1,
 }
 KEYS = [
     "lock",
