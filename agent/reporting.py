@@ -1,8 +1,9 @@
 """Tells the reporters what happened, and a collector once more what it does not have."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from agent.core.effects import Answer
+from agent.core.events import LogPruned
 from agent.core.rules import Condition
 from agent.core.types import LockState
 from agent.ports import Post, Reporter, Store
@@ -16,7 +17,10 @@ ASKED_EVERY = 1.0
 
 
 class Reporting:
-    """Reads the log, and hands on what is new or was missed. All of it may raise StoreError."""
+    """Reads the log, and hands on what is new or was missed.
+
+    Whatever reads it may raise StoreError: `begin`, `report`, `acknowledged` and `send_backlog`.
+    """
 
     def __init__(self, store: Store, reporters: Sequence[Reporter]) -> None:
         self._store = store
@@ -25,6 +29,7 @@ class Reporting:
         self._sent_again = 0
         self._backlog_end = 0
         self._asked_at = float("-inf")
+        self._log_begins = 1
         self._told: tuple[Condition, int] | None = None
         self._described_at = float("-inf")
 
@@ -32,6 +37,7 @@ class Reporting:
         """Start with what happens from now on."""
         newest = self._store.last_events(1)
         self._reported = newest[0].seq if newest else 0
+        self._log_begins = self._store.log_begins()
 
     def start(self, post: Post) -> None:
         """Start the reporters. Raises ConfigError."""
@@ -45,6 +51,8 @@ class Reporting:
         while batch := self._store.events(after=self._reported):
             for recorded in batch:
                 self._reported = recorded.seq
+                if isinstance(recorded.event, LogPruned):
+                    self._log_begins = recorded.event.up_to + 1
                 for reporter in self._reporters:
                     reporter.publish(recorded)
 
@@ -68,15 +76,15 @@ class Reporting:
         for reporter in self._reporters:
             reporter.answer(answer, reply)
 
-    def look_after(self, condition: Condition, now: float) -> None:
+    def look_after(self, condition: Callable[[], Condition], now: float) -> None:
         """Report what the door is like, if that changed, and mend what needs it, now and then.
 
-        now: monotonic seconds.
+        Also with a store at fault. condition: looks at the door. now: monotonic seconds.
         """
         if now - self._described_at < DESCRIBE_EVERY:
             return
         self._described_at = now
-        told = (condition, self._store.log_begins())
+        told = (condition(), self._log_begins)
         for reporter in self._reporters:
             reporter.tend()
             if told != self._told:

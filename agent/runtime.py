@@ -206,7 +206,8 @@ class Runtime:
         if self._thrown_away:
             count, self._thrown_away = self._thrown_away, 0
             self._handle(Flooded(count))
-        self._reporting.look_after(self._controller.condition, self._clock.now().monotonic)
+        now = self._clock.now().monotonic
+        self._reporting.look_after(lambda: self._controller.condition, now)
         if self._watch.alive:
             self._service.alive()
 

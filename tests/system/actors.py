@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -149,13 +149,30 @@ class Archive:
 
 
 class Disk(SqliteStore):
-    """The real store, on a disk that can be full, or not be read for once."""
+    """The real store, on a disk that can be full, not be read for once, or be gone for a while."""
 
+    gone = False
     full = False
     full_for_enrolments = False
     unreadable = 0
     waiting = False
     """Whether a grant waits to be committed, or did."""
+
+    def _data_version(self) -> int:
+        self._require_there()
+        return super()._data_version()
+
+    def log_begins(self) -> int:
+        self._require_there()
+        return super().log_begins()
+
+    def events(self, *, after: int = 0, limit: int = 100) -> Sequence[Recorded]:
+        self._require_there()
+        return super().events(after=after, limit=limit)
+
+    def _require_there(self) -> None:
+        if self.gone:
+            raise StoreError("disk is gone: replace it")
 
     def load(self, model: str) -> StoreLoaded:
         loaded = super().load(model)
@@ -165,12 +182,14 @@ class Disk(SqliteStore):
         return loaded
 
     def append(self, event: Event, now: Now, change: Change | None = None) -> Recorded:
+        self._require_there()
         if self.full or (self.full_for_enrolments and isinstance(change, Enrol)):
             raise StoreError("disk is full: free some space")
         self.waiting = isinstance(event, Granted)
         return super().append(event, now, change)
 
     def check(self) -> None:
+        self._require_there()
         if self.full:
             raise StoreError("disk is full: free some space")
         super().check()

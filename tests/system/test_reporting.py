@@ -117,22 +117,28 @@ def test_however_much_is_new_is_reported_at_once(
 def test_where_the_log_begins_is_told_when_it_was_pruned(
     told: Reporting, archive: Archive, store: SqliteStore
 ) -> None:
-    told.look_after(CALM, 0.0)
+    told.look_after(lambda: CALM, 0.0)
     store.prune(NOW.wall + 1, NOW)
-    told.look_after(CALM, 2 * DESCRIBE_EVERY)
+    told.report()
+    told.look_after(lambda: CALM, 2 * DESCRIBE_EVERY)
     assert archive.beginnings == [1, store.events(limit=1)[0].seq]
     assert archive.beginnings[1] > 1
+    # And by an agent that is started later.
+    again = Reporting(store, [archive])
+    again.begin()
+    again.look_after(lambda: CALM, 0.0)
+    assert archive.beginnings[2] == archive.beginnings[1]
 
 
 def test_what_the_door_is_like_is_told_when_it_changed_and_not_too_often(
     told: Reporting, archive: Archive
 ) -> None:
     worse = Condition(3, 0.0001, True, None, True, (), {Rejection.FORGED: 2})
-    told.look_after(CALM, 0.0)
-    told.look_after(CALM, 2 * DESCRIBE_EVERY)
-    told.look_after(worse, 2.5 * DESCRIBE_EVERY)
+    told.look_after(lambda: CALM, 0.0)
+    told.look_after(lambda: CALM, 2 * DESCRIBE_EVERY)
+    told.look_after(lambda: worse, 2.5 * DESCRIBE_EVERY)
     assert archive.conditions == [CALM]
-    told.look_after(worse, 3.5 * DESCRIBE_EVERY)
+    told.look_after(lambda: worse, 3.5 * DESCRIBE_EVERY)
     assert archive.conditions == [CALM, worse]
 
 

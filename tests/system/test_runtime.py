@@ -26,6 +26,7 @@ from agent.core.inputs import Acknowledged, EnrolCancelled, EnrolCommanded, Faul
 from agent.core.types import Grant, LockState, QualityIssue, Reason, SubjectId, Terms
 from agent.errors import DeviceError, StoreError
 from agent.operations import erase, issue_code, revoke
+from agent.reporting import DESCRIBE_EVERY
 from agent.runtime import LATEST_RELEASE
 from tests.brokers import free_port
 from tests.contracts.waiting import eventually
@@ -351,6 +352,23 @@ def test_what_no_collector_has_is_sent_again_in_order_after_each_connect(agent: 
         agent.runtime.post(EnrolCommanded(SubjectId("s-1"), "000000"))
         agent.archive.of(EnrolmentFailed)
     assert agent.archive.sent_again == [2]
+
+
+def test_a_disk_that_goes_away_is_a_fault_that_is_told_of_and_does_not_end_the_agent(
+    agent: Agent,
+) -> None:
+    with agent.running():
+        assert eventually(lambda: agent.archive.conditions)
+        agent.store.gone = True
+        assert eventually(lambda: agent.archive.conditions[-1].faults == (Part.STORE,))
+        agent.corridor.standing = ADA
+        time.sleep(2.5 * DESCRIBE_EVERY)
+        assert agent.door.timeline == []
+        agent.store.gone = False
+        agent.archive.of(FaultCleared)
+        agent.archive.of(Granted)
+        assert eventually(lambda: agent.archive.conditions[-1].faults == ())
+    assert agent.error is None
 
 
 def test_a_database_that_cannot_be_read_ends_the_start(agent: Agent) -> None:
