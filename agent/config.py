@@ -15,6 +15,9 @@ from agent.core.policy import Lockout
 from agent.errors import ConfigError
 
 Line = Annotated[int, Meta(ge=0, le=27)]
+NAME = r"\A[a-z0-9][a-z0-9-]{0,31}\Z"
+"""What a door, or a controller, may be called."""
+NAME_RULE = "lower-case letters, digits and hyphens, at most 32, not a hyphen first"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -25,7 +28,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Door(Section, frozen=True):
     """The door itself."""
 
-    name: Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\Z")] = "front"
+    name: Annotated[str, Meta(pattern=NAME)] = "front"
     """Names the door on MQTT: lower-case letters, digits and hyphens, at most 32."""
     release_seconds: Annotated[float, Meta(ge=1, le=30)] = 5.0
     """How long one grant releases the door, in seconds."""

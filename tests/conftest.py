@@ -1,11 +1,13 @@
 """What every kind of test shares."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agent.demonstration.broker import find_mosquitto
+from tests.brokers import Broker
 
 VISION = Path(__file__).parent / "vision"
 
@@ -27,3 +29,12 @@ def mosquitto_binary() -> str:
             pytest.fail(missing)
         pytest.skip(missing)
     return found
+
+
+@pytest.fixture
+def broker(mosquitto_binary: str, tmp_path: Path) -> Iterator[Broker]:
+    """A broker that lets everybody in."""
+    broker = Broker(mosquitto_binary, tmp_path, ["allow_anonymous true"])
+    broker.start()
+    yield broker
+    broker.kill()

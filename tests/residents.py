@@ -34,6 +34,16 @@ BOOT = "boot-1"
 NOW = Now(monotonic=12.5, wall=1_795_000_000.25, week_minute=60, trusted=True)
 NOTICE = Notice("2026-11", "ab" * 32)
 CONSENT = Consent("code from the concierge", NOTICE, "opening this door by face", 1_795_000_000.0)
+GRANTED = Granted(
+    subject=SubjectId("s-1"),
+    method=Method.FACE,
+    score=0.71,
+    threshold=0.55,
+    margin=None,
+    frames=3,
+    faces=2,
+    latency_ms=81.5,
+)
 DENIED = Denied(Reason.NO_MATCH, None, frames=3, faces=1)
 KEY = DeviceKey(bytes(range(32)), ProtectionLevel.HOST_KEY, "test")
 OTHER_KEY = DeviceKey(bytes(range(1, 33)), ProtectionLevel.HOST_KEY, "another device's")

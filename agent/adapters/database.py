@@ -143,24 +143,23 @@ def _require_key(
 
 def is_sealed(path: Path) -> bool:
     """Say whether a file is a database that needs a device key, as far as that can be told."""
-    if not path.exists():
-        return False
-    try:
-        with closing(connect(path, "ro")) as connection:
-            return not pragma(connection, "user_version") < SCHEMA
-    except sqlite3.Error:
-        return False
+    return _version(path) >= SCHEMA
 
 
 def is_outdated(path: Path) -> bool:
     """Say whether opening a file would make a database of an earlier schema one of the newest."""
+    return 0 < _version(path) < len(MIGRATIONS)
+
+
+def _version(path: Path) -> int:
+    """Give the schema of a database file; 0 where there is none, or it cannot be told."""
     if not path.exists():
-        return False
+        return 0
     try:
         with closing(connect(path, "ro")) as connection:
-            return 0 < pragma(connection, "user_version") < len(MIGRATIONS)
+            return pragma(connection, "user_version")
     except sqlite3.Error:
-        return False
+        return 0
 
 
 def set_aside_files(path: Path) -> list[Path]:

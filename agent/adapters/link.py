@@ -152,8 +152,7 @@ class Link:
     def _serve(self) -> None:
         self._reason = None
         self._outgoing.forget()
-        self._sign_of_life = time.monotonic()
-        began = time.monotonic()
+        began = self._sign_of_life = time.monotonic()
         client = self._connect()
         while (connection := client.socket()) is not None:
             self._sign_of_life = time.monotonic()

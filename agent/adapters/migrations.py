@@ -121,7 +121,7 @@ def _plain_residents(kept: dict[str, list[tuple[Any, ...]]]) -> list[tuple[Enrol
 
 
 def _controllers_schema(database: Database, _vault: Vault, _secret: EpochSecret) -> None:
-    _create(database, "controllers", {"id": str, "sealed": bytes})
+    _create_controllers(database)
 
 
 @cache
@@ -131,7 +131,7 @@ def schema() -> frozenset[tuple[str, str]]:
         database = Database(connection, execute_plugins=False)
         _create(database, "meta", {"key": str, "value": int})
         _create_sealed_tables(database)
-        _create(database, "controllers", {"id": str, "sealed": bytes})
+        _create_controllers(database)
         return normalised(database.execute(SCHEMA_QUERY).fetchall())
 
 
@@ -175,6 +175,10 @@ def _create_sealed_tables(database: Database) -> None:
     )
     _forbid(database, "anchor_stays", "DELETE ON anchor")
     _forbid(database, "anchor_moves_forward", "UPDATE ON anchor WHEN NEW.seq <= OLD.seq")
+
+
+def _create_controllers(database: Database) -> None:
+    _create(database, "controllers", {"id": str, "sealed": bytes})
 
 
 def _create(

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 
 from paho.mqtt.client import MQTTMessage
 
@@ -11,9 +12,8 @@ from agent.adapters.outgoing import Outgoing
 from agent.config import Mqtt
 from agent.core.effects import Answer
 from agent.core.events import Part
-from agent.core.guard import MAX_PAYLOAD
 from agent.core.inputs import Acknowledged, Faulted, Recovered
-from agent.core.orders import Delivered, RemoteUnlock
+from agent.core.orders import MAX_PAYLOAD, Delivered, RemoteUnlock
 from agent.core.rules import Condition
 from agent.core.types import LockState
 from agent.ports import Post, Recorded
@@ -62,19 +62,17 @@ class MqttReporter:
 
     def publish(self, recorded: Recorded) -> None:
         """See ports.Reporter. Without a connection only the head waits: the outbox has it all."""
-        self._send(self._topics.event, encode_event(recorded))
+        self._queue(self._outgoing.send, self._topics.event, encode_event(recorded))
         if (rung := ring(recorded)) is not None:
-            self._send(self._topics.doorbell, rung)
+            self._queue(self._outgoing.send, self._topics.doorbell, rung)
         if (shown := access(recorded)) is not None:
-            self._send(self._topics.access, shown)
+            self._queue(self._outgoing.send, self._topics.access, shown)
         if recorded.head:
             self._set(self._topics.head, recorded.head.encode())
 
     def republish(self, recorded: Recorded) -> None:
         """See ports.Reporter."""
-        if self._link is not None and self._link.connected:
-            self._outgoing.send_again(self._topics.backlog, encode_event(recorded))
-            self._link.wake()
+        self._queue(self._outgoing.send_again, self._topics.backlog, encode_event(recorded))
 
     def announce(self, state: LockState) -> None:
         """See ports.Reporter. Of two states that were not sent yet, the first is lost."""
@@ -94,9 +92,7 @@ class MqttReporter:
 
     def answer(self, answer: Answer, reply: bytes) -> None:
         """See ports.Reporter."""
-        if self._link is not None and self._link.connected:
-            self._outgoing.answer(self._topics.reply(answer.request), reply)
-            self._link.wake()
+        self._queue(self._outgoing.answer, self._topics.reply(answer.request), reply)
 
     def tend(self) -> None:
         """See ports.Reporter. A thread that hangs cannot be ended: another takes its place."""
@@ -120,9 +116,10 @@ class MqttReporter:
         if self._link is not None:
             self._link.wake()
 
-    def _send(self, topic: str, payload: bytes) -> None:
+    def _queue(self, put: Callable[[str, bytes], None], topic: str, payload: bytes) -> None:
+        # What waits for a connection that there is not would be thrown away with the next one.
         if self._link is not None and self._link.connected:
-            self._outgoing.send(topic, payload)
+            put(topic, payload)
             self._link.wake()
 
     # --- called by the link's thread --------------------------------------------------------------

@@ -14,7 +14,6 @@ from pathlib import Path
 from re import fullmatch
 from typing import Final
 
-import msgspec
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -28,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.adapters.files import make_folder, open_for_owner
-from agent.config import Door
+from agent.config import NAME, NAME_RULE
 from agent.errors import ConfigError
 
 # A certificate that lapses keeps its owner's door off the broker, and nobody remembers why: these
@@ -146,11 +145,8 @@ def _content(path: Path) -> bytes:
 
 
 def _check(kind: str, name: str) -> None:
-    try:
-        msgspec.convert({"name": name}, Door)
-    except msgspec.ValidationError:
-        rule = "lower-case letters, digits and hyphens, at most 32, not a hyphen first"
-        raise ConfigError(f"{name!r}: is no name for a {kind}: {rule}") from None
+    if not fullmatch(NAME, name):
+        raise ConfigError(f"{name!r}: is no name for a {kind}: {NAME_RULE}")
 
 
 def _host(host: str) -> x509.GeneralName:

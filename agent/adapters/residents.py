@@ -145,16 +145,12 @@ class Residents:
     def revoke(self, subject: SubjectId) -> None:
         """Stop admitting a subject."""
         key, resident = self._require(subject)
-        revoked = replace(resident.subject, revoked=True)
-        record = self._sealed_record(key, revoked, resident.label, resident.enrolled_at)
-        self._db.execute("UPDATE subjects SET sealed = ? WHERE id = ?", [record, subject])
+        self._rewrite(key, resident, replace(resident.subject, revoked=True))
 
     def set_validity(self, subject: SubjectId, validity: Validity) -> None:
         """Keep when a subject may enter, in place of what was kept."""
         key, resident = self._require(subject)
-        changed = replace(resident.subject, validity=validity)
-        record = self._sealed_record(key, changed, resident.label, resident.enrolled_at)
-        self._db.execute("UPDATE subjects SET sealed = ? WHERE id = ?", [record, subject])
+        self._rewrite(key, resident, replace(resident.subject, validity=validity))
 
     def suspend(self, subject: SubjectId, reason: Suspension | None) -> None:
         """Keep why a subject's consent does not count any more, or that it counts again."""
@@ -319,6 +315,10 @@ class Residents:
 
     def _opener(self, key: bytes) -> Callable[..., bytes]:
         return self._vault.opener(derive(key, "rows"))
+
+    def _rewrite(self, key: bytes, resident: Resident, subject: Subject) -> None:
+        record = self._sealed_record(key, subject, resident.label, resident.enrolled_at)
+        self._db.execute("UPDATE subjects SET sealed = ? WHERE id = ?", [record, subject.id])
 
     def _sealed_record(self, key: bytes, subject: Subject, label: str, enrolled_at: float) -> bytes:
         record = rows.record_bytes(subject, label, enrolled_at)

@@ -181,7 +181,7 @@ class Controller:
             case Rung():
                 return [Append(DoorbellRang())]
             case ExitPressed():
-                return self._leave(now)
+                return self._let_out(now)
             case ContactChanged():
                 changed = self._portal.changed(now.monotonic, is_open=happened.is_open)
                 return [*changed, AnnounceContact(happened.is_open)]
@@ -201,7 +201,7 @@ class Controller:
             return []
         return self._reception.observe(seen, seen.nearest, now)
 
-    def _leave(self, now: Now) -> list[Effect]:
+    def _let_out(self, now: Now) -> list[Effect]:
         if Part.RELEASE in self._faults:
             return []
         grant = Grant(None, Method.EXIT, None, now.monotonic)

@@ -11,6 +11,7 @@ from hashlib import sha256
 from agent.core.effects import Append, Effect, SendChallenge
 from agent.core.events import CommandRejected
 from agent.core.orders import (
+    MAX_PAYLOAD,
     Button,
     ControllerId,
     Delivered,
@@ -26,8 +27,6 @@ from agent.core.orders import (
 )
 from agent.core.types import Now
 
-MAX_PAYLOAD = 16 * 1024
-"""Bytes of a command, at most."""
 ROTATION = 30.0
 """Seconds until the next challenge."""
 FRESH = 60.0

@@ -7,6 +7,9 @@ from typing import NewType, TypeAlias
 
 from agent.core.types import SubjectId, Terms, Validity
 
+MAX_PAYLOAD = 16 * 1024
+"""Bytes of a command, or of any other payload, at most."""
+
 ControllerId = NewType("ControllerId", str)
 """Names a controller's key: 16 hexadecimal digits of its SHA-256. No name goes over the wire."""
 

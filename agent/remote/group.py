@@ -17,6 +17,7 @@ from agent import app
 from agent.adapters.broker import Access, read_access
 from agent.adapters.console import as_json
 from agent.command import main
+from agent.config import NAME
 from agent.core.events import Event
 from agent.core.types import SubjectId
 from agent.errors import ConfigError, DeviceError
@@ -24,6 +25,7 @@ from agent.remote.client import Caller, RefusedError
 from agent.remote.keys import Labels, read_key
 from agent.remote.line import Line
 from agent.remote.words import refusal
+from agent.wire.commands import SUBJECT
 from agent.wire.events import decode_body
 from agent.wire.states import Reply
 
@@ -60,13 +62,13 @@ def remote(ctx: click.Context, key: Path) -> None:
 
 
 def _door_name(_ctx: click.Context, _parameter: click.Parameter, name: str) -> str:
-    if not fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name):
+    if not fullmatch(NAME, name):
         raise ConfigError(f"{name!r}: is no door: give the [door] name of its configuration")
     return name
 
 
 def _subject_id(_ctx: click.Context, _parameter: click.Parameter, subject: str) -> SubjectId:
-    if not fullmatch(r"s-[0-9a-f]{16}", subject):
+    if not fullmatch(SUBJECT, subject):
         mend = "`doorward remote list` shows who is enrolled"
         raise ConfigError(f"{subject!r}: is no subject: {mend}")
     return SubjectId(subject)

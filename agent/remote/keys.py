@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.adapters.files import lock, open_for_owner, sync
 from agent.adapters.note import ED25519, Signer, Verifier
+from agent.config import NAME, NAME_RULE
 from agent.core.orders import ControllerId
 from agent.errors import ConfigError
 from agent.wire.commands import MAX_COUNTER, controller_id
@@ -79,9 +80,8 @@ _NEW_KEY = "make another key with `doorward remote --key FILE key NAME`"
 
 def make_key(path: Path, name: str) -> Identity:
     """Make a controller's key in a file (mode 0600) that must not exist. Raises ConfigError."""
-    if not fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name):
-        rule = "lower-case letters, digits and hyphens, at most 32, not a hyphen first"
-        raise ConfigError(f"{name!r}: is no name for a controller: {rule}")
+    if not fullmatch(NAME, name):
+        raise ConfigError(f"{name!r}: is no name for a controller: {NAME_RULE}")
     _require_apart(path)
     made = Identity(path, name, token_bytes(SEED_BYTES))
     encoded = b64encode(ED25519 + made.seed).decode()

@@ -38,8 +38,11 @@ LONGEST_SCHEDULE = 2000
 LATEST = 253_402_300_799
 """The last second of the year 9999, since the Unix epoch."""
 
+SUBJECT = r"\As-[0-9a-f]{16}\Z"
+"""What a subject's pseudonym looks like."""
+
 RequestId: TypeAlias = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
-Subject: TypeAlias = Annotated[str, Meta(pattern=r"\As-[0-9a-f]{16}\Z")]
+Subject: TypeAlias = Annotated[str, Meta(pattern=SUBJECT)]
 _Controller: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
 _Challenge: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 _Counter: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_COUNTER)]

@@ -41,8 +41,9 @@ from agent.core.events import (
     Started,
     Tampered,
 )
+from agent.core.orders import MAX_PAYLOAD
 from agent.ports import Recorded
-from agent.wire.format import MAX_INTEGER, MAX_PAYLOAD, Version, decode
+from agent.wire.format import MAX_INTEGER, Version, decode
 
 # Written out, because logs and collectors keep these names: renaming a class must not rename them.
 EVENTS: dict[str, type[Event]] = {

@@ -5,8 +5,8 @@ from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 
-MAX_PAYLOAD = 16 * 1024
-"""Bytes of a payload, at most."""
+from agent.core.orders import MAX_PAYLOAD
+
 MAX_INTEGER = 2**63 - 1
 
 Version: TypeAlias = Literal[1]

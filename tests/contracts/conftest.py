@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.brokers import Broker
+from agent.adapters import link
+from tests.brokers import Broker, Collector, collector
 
 EXTENSIONS = """
 [req]
@@ -27,12 +28,23 @@ authorityKeyIdentifier = keyid
 
 
 @pytest.fixture
-def broker(mosquitto_binary: str, tmp_path: Path) -> Iterator[Broker]:
-    """A broker that lets everybody in."""
-    broker = Broker(mosquitto_binary, tmp_path, ["allow_anonymous true"])
-    broker.start()
-    yield broker
-    broker.kill()
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again sooner than a door at work does."""
+    monkeypatch.setattr(link, "FIRST_DELAY", 0.05)
+    monkeypatch.setattr(link, "LAST_DELAY", 0.2)
+
+
+@pytest.fixture
+def listener(broker: Broker) -> Iterator[Collector]:
+    """Somebody who hears all that is said at the broker."""
+    with collector(broker.port) as listener:
+        yield listener
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a database may be made."""
+    return tmp_path / "state" / "doorward.db"
 
 
 @pytest.fixture(scope="session")

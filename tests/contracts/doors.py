@@ -9,13 +9,13 @@ from agent.config import Mqtt
 from agent.core.events import Denied
 from agent.core.inputs import Faulted, Input
 from agent.core.orders import Delivered
-from agent.core.types import Now, Reason
+from agent.core.types import Reason
 from agent.ports import Recorded
 from tests.brokers import Broker, collector
 from tests.contracts.waiting import eventually
+from tests.residents import NOW
 
 VERSION = "1.2.3"
-NOW = Now(monotonic=12.5, wall=1_795_000_000.25, week_minute=60, trusted=True)
 STATUS = "doorward/front/status"
 LOCK = "doorward/front/lock/state"
 EVENT = "doorward/front/event"

@@ -22,11 +22,6 @@ HOME = trusted(Operation.PING, seed=2)
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "doorward.db"
-
-
-@pytest.fixture
 def store(path: Path) -> Iterator[SqliteStore]:
     with opened(path) as store:
         trust(store, OFFICE)

@@ -22,18 +22,16 @@ from msgspec.structs import replace
 from agent.adapters import link
 from agent.config import Mqtt
 from agent.core.events import FaultRaised, Part
-from agent.core.guard import MAX_PAYLOAD
 from agent.core.inputs import Acknowledged, Faulted, Input, Recovered
-from agent.core.orders import Delivered
+from agent.core.orders import MAX_PAYLOAD, Delivered
 from agent.core.types import LockState
 from agent.ports import Post, Recorded
 from agent.wire.topics import ONLINE
-from tests.brokers import Broker, Collector, collector, speaking
+from tests.brokers import Broker, Collector, speaking
 from tests.contracts.doors import (
     ACK,
     EVENT,
     LOCK,
-    NOW,
     PING,
     REFUSED,
     STATUS,
@@ -48,19 +46,9 @@ from tests.contracts.doors import (
     running,
 )
 from tests.contracts.waiting import DEADLINE, eventually
+from tests.residents import NOW
 
-
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try again sooner than a door at work does."""
-    monkeypatch.setattr(link, "FIRST_DELAY", 0.05)
-    monkeypatch.setattr(link, "LAST_DELAY", 0.2)
-
-
-@pytest.fixture
-def listener(broker: Broker) -> Iterator[Collector]:
-    with collector(broker.port) as listener:
-        yield listener
+pytestmark = pytest.mark.usefixtures("soon")
 
 
 def packet(topic: str, payload: bytes) -> bytes:

@@ -11,12 +11,11 @@ from msgspec.structs import replace
 from agent.adapters import link, mqtt, outgoing
 from agent.adapters.mqtt import MqttReporter
 from agent.core.effects import Answer
-from agent.core.events import DoorbellRang, Granted, Part, Started
-from agent.core.guard import MAX_PAYLOAD
+from agent.core.events import DoorbellRang, Part, Started
 from agent.core.inputs import Acknowledged, Faulted, Recovered
-from agent.core.orders import Delivered, Operation, Rejection, RemoteUnlock
+from agent.core.orders import MAX_PAYLOAD, Delivered, Operation, Rejection, RemoteUnlock
 from agent.core.rules import Condition
-from agent.core.types import LockState, Method, SubjectId
+from agent.core.types import LockState
 from agent.ports import Recorded
 from agent.wire.discovery import Discovery, access, messages, ring
 from agent.wire.states import encode_answer, encode_challenge, encode_state
@@ -28,7 +27,6 @@ from tests.contracts.doors import (
     EVENT,
     HEAD,
     LOCK,
-    NOW,
     PING,
     STATUS,
     SUBSCRIBED,
@@ -41,6 +39,7 @@ from tests.contracts.doors import (
     running,
 )
 from tests.contracts.waiting import DEADLINE, eventually
+from tests.residents import GRANTED, NOW
 
 CONTACT = "doorward/front/contact/state"
 STATE = "doorward/front/state"
@@ -57,29 +56,9 @@ CONDITION = Condition(
     faults=(Part.CAMERA,),
     rejected={Rejection.FORGED: 2},
 )
-GRANTED = Granted(
-    subject=SubjectId("s-1"),
-    method=Method.FACE,
-    score=0.71,
-    threshold=0.55,
-    margin=None,
-    frames=3,
-    faces=2,
-    latency_ms=81.5,
-)
 
 
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try again sooner than a door at work does."""
-    monkeypatch.setattr(link, "FIRST_DELAY", 0.05)
-    monkeypatch.setattr(link, "LAST_DELAY", 0.2)
-
-
-@pytest.fixture
-def listener(broker: Broker) -> Iterator[Collector]:
-    with collector(broker.port) as listener:
-        yield listener
+pytestmark = pytest.mark.usefixtures("soon")
 
 
 @pytest.fixture

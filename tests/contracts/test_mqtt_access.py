@@ -11,7 +11,6 @@ import pytest
 from msgspec.structs import replace
 from paho.mqtt.client import Client
 
-from agent.adapters import link
 from agent.adapters.broker import read_access
 from agent.config import Mqtt
 from agent.core.events import Part
@@ -22,12 +21,7 @@ from tests.brokers import Broker, Collector, collector
 from tests.contracts.doors import EVENT, PING, STATUS, Agent, encrypted, event, plain, running
 from tests.contracts.waiting import eventually
 
-
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try again sooner than a door at work does."""
-    monkeypatch.setattr(link, "FIRST_DELAY", 0.05)
-    monkeypatch.setattr(link, "LAST_DELAY", 0.2)
+pytestmark = pytest.mark.usefixtures("soon")
 
 
 def test_a_password_lets_the_door_in_and_a_wrong_one_is_reported(

@@ -156,11 +156,6 @@ def furnish(store: SqliteStore) -> None:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "doorward.db"
-
-
-@pytest.fixture
 def store(path: Path) -> Iterator[SqliteStore]:
     with opened(path) as store:
         furnish(store)

@@ -122,11 +122,6 @@ def one_line(error: StoreError) -> str:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "doorward.db"
-
-
-@pytest.fixture
 def store(path: Path) -> Iterator[SqliteStore]:
     with opened(path) as store:
         yield store

@@ -44,11 +44,6 @@ def walk(folder: Path, names: Sequence[str], frames: int) -> str:
     return f"frames:{folder}"
 
 
-@pytest.fixture
-def computer(tmp_path: Path) -> Computer:
-    return Computer(tmp_path)
-
-
 def test_a_resident_enrols_enters_is_revoked_and_is_erased(computer: Computer) -> None:
     enrolment = walk(computer.folder / "enrolment", ["obama.jpg", "obama2.jpg"], 120)
     visit = walk(computer.folder / "visit", ["obama3.jpg"], 40)

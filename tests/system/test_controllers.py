@@ -1,7 +1,6 @@
 """Trusting controllers, and taking the door out of Home Assistant, as an administrator does it."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,19 +16,6 @@ from tests.system.computer import Computer
 SEED = bytes(range(32))
 KEY = str(Signer("office", SEED).verifier)
 OFFICE = controller_id(Ed25519PrivateKey.from_private_bytes(SEED).public_key().public_bytes_raw())
-
-
-@pytest.fixture
-def computer(tmp_path: Path) -> Computer:
-    return Computer(tmp_path)
-
-
-@pytest.fixture
-def broker(mosquitto_binary: str, tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(mosquitto_binary, tmp_path, ["allow_anonymous true"])
-    broker.start()
-    yield broker
-    broker.kill()
 
 
 def test_a_controller_is_trusted_listed_and_removed(computer: Computer) -> None:

@@ -55,14 +55,6 @@ class Program:
 
 
 @pytest.fixture
-def broker(mosquitto_binary: str, tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(mosquitto_binary, tmp_path, ["allow_anonymous true"])
-    broker.start()
-    yield broker
-    broker.kill()
-
-
-@pytest.fixture
 def agent(broker: Broker, tmp_path: Path) -> Iterator[Program]:
     agent = Program("-m", "tests.system.door", str(tmp_path / "state"), str(broker.port), "ring")
     yield agent

@@ -26,11 +26,6 @@ from tests.system.computer import Computer
 ADA = "s-00000000000000ad"
 
 
-@pytest.fixture
-def computer(tmp_path: Path) -> Computer:
-    return Computer(tmp_path)
-
-
 @contextmanager
 def opened(computer: Computer) -> Iterator[Store]:
     with app.opened_store(Config(state_directory=str(computer.state))) as store:

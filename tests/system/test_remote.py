@@ -4,7 +4,7 @@ import contextlib
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +35,6 @@ class Laptop(Computer):
 
     def collects(self, file: Path) -> subprocess.Popen[str]:
         return self.start("remote", "collect", "front", "--to", str(file), "--json")
-
-
-@pytest.fixture
-def broker(mosquitto_binary: str, tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(mosquitto_binary, tmp_path, ["allow_anonymous true"])
-    broker.start()
-    yield broker
-    broker.kill()
 
 
 @pytest.fixture

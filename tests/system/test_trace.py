@@ -256,24 +256,8 @@ def _is_smooth_somewhere(content: bytes) -> bool:
 
 
 @pytest.fixture(scope="module")
-def tracer() -> str:
-    found = shutil.which("strace")
-    if found is None:
-        missing = "strace is not installed: sudo apt install strace"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    tried = subprocess.run(
-        ["strace", "-o", "/dev/null", "true"], check=False, capture_output=True, text=True
-    )
-    if tried.returncode != 0:
-        pytest.skip(f"this process may trace no other: {tried.stderr.strip()}")
-    return found
-
-
-@pytest.fixture(scope="module")
-def place(tracer: str, tmp_path_factory: pytest.TempPathFactory) -> Computer:
-    assert tracer
+def place(strace: str, tmp_path_factory: pytest.TempPathFactory) -> Computer:
+    assert strace
     place = Computer(tmp_path_factory.mktemp("traced"))
     walk(place.folder / "enrolment", ["obama.jpg", "obama2.jpg"], 60)
     walk(place.folder / "visit", ["obama3.jpg"], 30)

@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 
 from agent.core.effects import Answer
 from agent.core.events import Event, Part
-from agent.core.orders import ControllerId, Operation, Order, Rejection
+from agent.core.orders import MAX_PAYLOAD, ControllerId, Operation, Order, Rejection
 from agent.core.policy import DAYS, parse_schedule
 from agent.core.rules import Condition
 from agent.core.types import SubjectId, Suspension, Terms, Validity
 from agent.ports import SubjectRow
 from agent.wire.commands import LATEST, MAX_COUNTER, controller_id
-from agent.wire.format import MAX_PAYLOAD
 
 PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC = PRIVATE.public_key().public_bytes_raw()

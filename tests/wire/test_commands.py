@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import assume, example, given, strategies as st
 
 from agent.core.orders import (
+    MAX_PAYLOAD,
     Button,
     ControllerId,
     Delivered,
@@ -29,7 +30,6 @@ from agent.wire.commands import (
     encode_order,
     read_command,
 )
-from agent.wire.format import MAX_PAYLOAD
 from tests.wire.samples import (
     CONTROLLER,
     NONSENSE,

@@ -17,7 +17,6 @@ from agent.core.events import (
     Enrolled,
     Event,
     FaultRaised,
-    Granted,
     HeldOpen,
     Part,
     Revoked,
@@ -26,7 +25,7 @@ from agent.core.events import (
 )
 from agent.core.guard import LONGEST_EXPIRY
 from agent.core.orders import Button, Delivered, Operation, Press
-from agent.core.types import AuthorityKind, LockState, Method, Now, Reason, SubjectId
+from agent.core.types import AuthorityKind, LockState, Now, Reason, SubjectId
 from agent.ports import Recorded
 from agent.wire import events
 from agent.wire.commands import read_command
@@ -42,6 +41,7 @@ from agent.wire.discovery import (
 )
 from agent.wire.states import State
 from agent.wire.topics import OFFLINE, ONLINE, Topics, encode_contact, encode_lock_state
+from tests.residents import GRANTED, NOW
 from tests.wire.home_assistant import (
     Component,
     DeviceMessage,
@@ -51,18 +51,7 @@ from tests.wire.home_assistant import (
 )
 
 PAGE = (Path(__file__).parents[2] / "docs" / "home-assistant.md").read_text(encoding="utf-8")
-NOW = Now(monotonic=12.5, wall=1_795_000_000.25, week_minute=60, trusted=True)
 SUBJECT = SubjectId("s-1")
-GRANTED = Granted(
-    subject=SUBJECT,
-    method=Method.FACE,
-    score=0.71,
-    threshold=0.55,
-    margin=None,
-    frames=3,
-    faces=2,
-    latency_ms=81.5,
-)
 STATE = {
     "v": 1,
     "residents": 12,

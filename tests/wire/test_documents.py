@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from agent.adapters.link import KEEPALIVE, PACKET
-from agent.core.guard import FRESH, LONGEST_EXPIRY, MAX_PAYLOAD, ROTATION
-from agent.core.orders import Button, Operation, Rejection
+from agent.core.guard import FRESH, LONGEST_EXPIRY, ROTATION
+from agent.core.orders import MAX_PAYLOAD, Button, Operation, Rejection
 from agent.reporting import WINDOW
 from agent.wire.commands import DOMAIN, SHAPES, SIGNATURE_BYTES, LeaveRequest, Signed
 from agent.wire.events import EVENTS, Envelope

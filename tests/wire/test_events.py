@@ -21,7 +21,6 @@ from agent.core.events import (
     Event,
     FaultRaised,
     Forgotten,
-    Granted,
     HeldOpen,
     LockedOut,
     LogPruned,
@@ -31,8 +30,8 @@ from agent.core.events import (
     Revoked,
     Tampered,
 )
-from agent.core.orders import ControllerId, Operation, Rejection
-from agent.core.types import Embedding, Frame, Method, Now, Reason, SubjectId, Suspension
+from agent.core.orders import MAX_PAYLOAD, ControllerId, Operation, Rejection
+from agent.core.types import Embedding, Frame, Now, Reason, SubjectId, Suspension
 from agent.ports import Recorded
 from agent.wire.events import (
     EVENTS,
@@ -44,20 +43,9 @@ from agent.wire.events import (
     parse_ack,
     read_envelope,
 )
-from agent.wire.format import MAX_PAYLOAD
+from tests.residents import GRANTED, NOW
 from tests.wire.samples import NONSENSE, events, json_values, numbers
 
-NOW = Now(monotonic=12.5, wall=1_795_000_000.25, week_minute=60, trusted=True)
-GRANTED = Granted(
-    subject=SubjectId("s-1"),
-    method=Method.FACE,
-    score=0.71,
-    threshold=0.55,
-    margin=None,
-    frames=3,
-    faces=2,
-    latency_ms=81.5,
-)
 DENIED = Denied(Reason.REVOKED, SubjectId("s-1"), frames=3, faces=1)
 KINDS = {
     "Started": "started",

@@ -11,7 +11,6 @@ from agent.core.effects import Answer
 from agent.core.events import Event
 from agent.core.orders import Order
 from agent.core.rules import Condition
-from agent.core.types import Now
 from agent.ports import Recorded, SubjectRow
 from agent.wire.commands import SIGNATURE_BYTES, encode_order
 from agent.wire.events import EVENTS, encode_ack, encode_event
@@ -23,6 +22,7 @@ from agent.wire.states import (
     encode_list,
     encode_state,
 )
+from tests.residents import NOW
 from tests.schemas import DIALECT, FOLDER, KINDS, files, schemas
 from tests.wire.samples import (
     CONTROLLER,
@@ -38,7 +38,6 @@ from tests.wire.samples import (
 )
 from tests.wire.validating import objections
 
-NOW = Now(monotonic=12.5, wall=1_795_000_000.25, week_minute=60, trusted=True)
 SCHEMAS = schemas()
 NAMES = sorted(SCHEMAS)
 SUBJECT = "s-0123456789abcdef"
