@@ -247,14 +247,14 @@ def hardware(config: Config, camera: Camera) -> Door:
     return Door(
         camera=camera,
         release=GpioRelease(gpio, config.gpio),
-        inputs=GpioInputs(gpio, config.gpio, config.enrolment.hold_seconds, new_subject),
+        inputs=[GpioInputs(gpio, config.gpio, config.enrolment.hold_seconds, new_subject)],
         indicator=GpioIndicator(gpio, config.gpio),
     )
 
 
 def simulation(camera: Camera, door: SimulatedDoor) -> Door:
     """Attach a simulated door."""
-    return Door(camera=camera, release=door, inputs=door, indicator=door)
+    return Door(camera=camera, release=door, inputs=[door], indicator=door)
 
 
 def assemble(  # noqa: PLR0913 - each is a part that the caller alone can choose

@@ -15,6 +15,9 @@ from agent.core.types import Frame, Grant, LockState, Now, Subject, SubjectId, S
 Post: TypeAlias = Callable[[Input], None]
 """Puts an input into the deciding thread's inbox. Safe from any thread; never blocks or raises."""
 
+Digest: TypeAlias = Callable[[str], bytes]
+"""Makes 32 bytes of a code or a card's number, so slowly that trying them all takes years."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
@@ -148,7 +151,7 @@ class Release(Protocol):
 
 
 class Inputs(Protocol):
-    """Buttons and contacts."""
+    """Buttons and contacts, a keypad, or a card reader."""
 
     def start(self, post: Post) -> None:
         """Begin to post inputs. Raises DeviceError."""
@@ -160,10 +163,14 @@ class Inputs(Protocol):
 
 
 class Indicator(Protocol):
-    """LED and buzzer."""
+    """LED, buzzer and light."""
 
     def show(self, indication: Indication) -> None:
         """Show it until the next one; neither blocks nor raises."""
+        ...
+
+    def light(self, *, on: bool) -> None:
+        """Switch the light on or off, where there is one; neither blocks nor raises."""
         ...
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from agent.core.effects import (
     Drop,
     Effect,
     Energise,
+    Light,
     MoveCursor,
     SendBacklog,
     SendChallenge,
@@ -63,7 +64,7 @@ class Door:
 
     camera: Camera
     release: Release
-    inputs: Inputs
+    inputs: Sequence[Inputs]
     indicator: Indicator
 
 
@@ -148,7 +149,8 @@ class Runtime:
         self._reporting.begin()
         self._handle(self._store.load(self._model))
         self._reporting.start(self.post)
-        self._door.inputs.start(self.post)
+        for inputs in self._door.inputs:
+            inputs.start(self.post)
         self._record([Append(self._started)], self._clock.now())
 
     def _end(self) -> None:
@@ -156,7 +158,7 @@ class Runtime:
         closing: list[Callable[[], None]] = [
             self._close_release,
             self._watch.close,
-            self._door.inputs.close,
+            *(inputs.close for inputs in self._door.inputs),
             self._door.indicator.close,
             *(reporter.close for reporter in self._reporters),
             self._store.close,
@@ -270,6 +272,8 @@ class Runtime:
                 self._drop()
             case Show():
                 self._door.indicator.show(effect.indication)
+            case Light():
+                self._door.indicator.light(on=effect.on)
             case Announce():
                 self._reporting.report()
                 self._announce(effect.state)

@@ -10,16 +10,21 @@ import msgspec
 
 from agent.core.effects import Answer
 from agent.core.events import (
+    Admitted,
     AttackPresented,
     ClockSet,
+    CodeDenied,
+    CodesLockedOut,
     Commanded,
     CommandRejected,
     ConsentRenewed,
     ConsentSuspended,
     ControllerRemoved,
     ControllerTrusted,
+    CredentialsChanged,
     Denied,
     DoorbellRang,
+    DuressSignalled,
     Enrolled,
     EnrolmentAuthorised,
     EnrolmentFailed,
@@ -41,8 +46,12 @@ from agent.core.events import (
     PolicyChanged,
     Restored,
     Revoked,
+    SelfServiceBegun,
     Started,
     Tampered,
+    VisitorAdmitted,
+    VisitorForgotten,
+    VisitorInvited,
 )
 from agent.core.rules import Condition
 from agent.core.types import LockState, Suspension
@@ -52,6 +61,7 @@ from agent.wire.events import event_kind
 log = logging.getLogger(__name__)
 
 _SUSPENDED = {
+    Suspension.PAUSED: "paused at the door",
     Suspension.WITHDRAWN: "the consent was withdrawn",
     Suspension.EXPIRED: "the consent expired",
     Suspension.NOTICE_CHANGED: "the consent is to another privacy notice",
@@ -129,7 +139,7 @@ class ConsoleReporter(LocalReporter):
             log.warning("console: %s: nothing more is written to it", error.strerror)
 
 
-def in_words(event: Event) -> str:  # noqa: C901, PLR0912 - one arm an event
+def in_words(event: Event) -> str:  # noqa: C901, PLR0912, PLR0915 - one arm an event
     """Give one readable line."""
     match event:
         case Started():
@@ -141,6 +151,28 @@ def in_words(event: Event) -> str:  # noqa: C901, PLR0912 - one arm an event
             who = f" to {event.subject}" if event.subject else ""
             seen = f"{event.frames} frames{_crowd(event.faces)}"
             return f"denied{who}: {_spaced(event.reason)} ({seen})"
+        case Admitted():
+            return f"admitted {event.subject} by {event.method}"
+        case VisitorAdmitted():
+            return f"admitted visitor {event.visitor}, whose code is spent"
+        case CodeDenied():
+            who = f" to {event.subject}" if event.subject else ""
+            return f"denied{who} at the {_spaced(event.reader)}: {_spaced(event.reason)}"
+        case CodesLockedOut():
+            where = f"at the {_spaced(event.reader)}" if event.reader else "at all readers"
+            return f"too many wrong entries: nothing is taken {where} for {event.seconds:.0f} s"
+        case DuressSignalled():
+            return f"ALARM: {event.subject} opened under duress"
+        case CredentialsChanged():
+            pin = "a PIN" if event.pin else "no PIN"
+            return f"{event.subject} has {pin} and {event.cards} cards"
+        case VisitorInvited():
+            bounds = f"{local_time(event.not_before)} to {local_time(event.not_after)}"
+            return f"a code for visitor {event.visitor} is good from {bounds}"
+        case VisitorForgotten():
+            return f"the code of visitor {event.visitor} is good no more, unused"
+        case SelfServiceBegun():
+            return f"{event.subject} is at the self-service, by {event.method}"
         case AttackPresented():
             return f"no bona fide face: {_spaced(event.reason)} ({event.frames} frames)"
         case DoorbellRang():

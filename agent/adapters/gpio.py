@@ -14,7 +14,7 @@ from typing import Protocol, cast
 
 from agent.adapters.pulse import Pulse
 from agent.config import Gpio as Lines
-from agent.core.inputs import EnrolButtonHeld, EnrolCancelled
+from agent.core.inputs import EnrolButtonHeld, EnrolButtonPressed
 from agent.core.types import SubjectId
 from agent.errors import DeviceError
 from agent.ports import Post
@@ -174,7 +174,7 @@ class GpioInputs:
                 gpio.setup(self._line, gpio.IN, pull_up_down=gpio.PUD_UP)
 
     def start(self, post: Post) -> None:
-        """Post EnrolButtonHeld once per hold, and EnrolCancelled after a shorter push."""
+        """Post EnrolButtonHeld once per hold, and EnrolButtonPressed after a shorter push."""
         if self._line is None or self._thread is not None:
             return
         self._thread = threading.Thread(
@@ -205,4 +205,4 @@ class GpioInputs:
             if push is Push.HELD:
                 post(EnrolButtonHeld(self._new_subject()))
             elif push is Push.SHORT:
-                post(EnrolCancelled())
+                post(EnrolButtonPressed())

@@ -103,6 +103,9 @@ class GpioIndicator:
                 self._wanted, self._news = indication, True
                 self._changed.notify()
 
+    def light(self, *, on: bool) -> None:
+        """Switch the light on or off, where there is one."""
+
     def close(self) -> None:
         """Go dark and silent; may be called again."""
         with self._changed:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from agent.adapters.pulse import Pulse
 from agent.core.effects import Indication
-from agent.core.inputs import EnrolButtonHeld, EnrolCancelled, Input
+from agent.core.inputs import EnrolButtonHeld, EnrolButtonPressed, Input
 from agent.core.types import SubjectId
 from agent.ports import Clock, Post
 
@@ -24,6 +24,8 @@ class SimulatedDoor(Pulse):
         """Each change of the strike: monotonic seconds, and whether it was released then."""
         self.indications: list[Indication] = []
         """All that was shown, oldest first."""
+        self.lit = False
+        """Whether the light is on."""
         super().__init__(
             on=lambda: self._change(released=True),
             off=lambda: self._change(released=False),
@@ -44,13 +46,17 @@ class SimulatedDoor(Pulse):
         """Remember what was shown."""
         self.indications.append(indication)
 
+    def light(self, *, on: bool) -> None:
+        """Remember whether the light is on."""
+        self.lit = on
+
     def hold_enrol_button(self) -> None:
         """Hold the button for long enough."""
         self._tell(EnrolButtonHeld(self._new_subject()))
 
     def press_enrol_button(self) -> None:
         """Press the button shortly."""
-        self._tell(EnrolCancelled())
+        self._tell(EnrolButtonPressed())
 
     def _tell(self, happened: Input) -> None:
         if self._post is not None and not self.closed:

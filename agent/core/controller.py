@@ -29,14 +29,17 @@ from agent.core.events import (
 from agent.core.guard import Guard
 from agent.core.inputs import (
     Acknowledged,
+    CardPresented,
+    CodeEntered,
     ContactChanged,
     EnrolButtonHeld,
-    EnrolCancelled,
+    EnrolButtonPressed,
     EnrolCommanded,
     ExitPressed,
     Faulted,
     Flooded,
     Input,
+    KeyPressed,
     Observed,
     Recovered,
     Rung,
@@ -168,8 +171,10 @@ class Controller:
                 return self._enroller.commanded(
                     happened.subject, happened.code, now, faulty=self._blocked
                 )
-            case EnrolCancelled():
+            case EnrolButtonPressed():
                 return self._enroller.abandon(EnrolmentFailure.CANCELLED)
+            case KeyPressed() | CodeEntered() | CardPresented():
+                return []
             case Faulted():
                 return self._faulted(happened, now)
             case Recovered():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from agent.core.credentials import Attempts, Credentials, Visitor, VisitorId
 from agent.core.events import Event
 from agent.core.orders import ControllerId, Operation, Rejection, TrustedController
 from agent.core.types import (
@@ -102,6 +103,36 @@ class SpendCounter:
     counter: int
 
 
+@dataclass(frozen=True, slots=True)
+class SetCredentials:
+    """Keep what a subject may use beside a face, in place of what was kept."""
+
+    subject: SubjectId
+    credentials: Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """Keep a visitor's code. label: for whom it is; stays in the database."""
+
+    visitor: Visitor
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetVisitor:
+    """Forget a visitor's code: it was used, or is no good any more."""
+
+    visitor: VisitorId
+
+
+@dataclass(frozen=True, slots=True)
+class SetAttempts:
+    """Keep how many wrong entries there were."""
+
+    attempts: Attempts
+
+
 Change: TypeAlias = (
     Enrol
     | Revoke
@@ -114,6 +145,10 @@ Change: TypeAlias = (
     | Trust
     | Distrust
     | SpendCounter
+    | SetCredentials
+    | Invite
+    | ForgetVisitor
+    | SetAttempts
 )
 
 # --- effects --------------------------------------------------------------------------------------
@@ -137,6 +172,17 @@ class Indication(StrEnum):
     NOT_ENROLLED = "not_enrolled"
     FAULT = "fault"
     IDENTIFY = "identify"
+    KEY = "key"
+    ENTER_PIN = "enter_pin"
+    SHOW_FACE = "show_face"
+    WHO_ARE_YOU = "who_are_you"
+    CHOOSE = "choose"
+    CONFIRM = "confirm"
+    CONFIRM_AGAIN = "confirm_again"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    LEAVING = "leaving"
+    DOORBELL = "doorbell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +211,13 @@ class Show:
     """Tell who stands at the door."""
 
     indication: Indication
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """Switch the light at the door on or off."""
+
+    on: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +273,7 @@ Effect: TypeAlias = (
     | Energise
     | Drop
     | Show
+    | Light
     | Announce
     | AnnounceContact
     | MoveCursor

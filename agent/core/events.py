@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from agent.core.credentials import Reader, VisitorId
 from agent.core.orders import ControllerId, Operation, Rejection
 from agent.core.types import (
     AuthorityKind,
@@ -25,6 +26,8 @@ class Part(StrEnum):
     STORE = "store"
     RELEASE = "release"
     BROKER = "broker"
+    KEYPAD = "keypad"
+    CARD_READER = "card_reader"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,81 @@ class Denied:
     subject: SubjectId | None
     frames: int
     faces: int
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The door was released for a subject who showed no face, by what the method says."""
+
+    subject: SubjectId
+    method: Method
+
+
+@dataclass(frozen=True, slots=True)
+class VisitorAdmitted:
+    """The door was released for a visitor, whose code is spent with it."""
+
+    visitor: VisitorId
+
+
+@dataclass(frozen=True, slots=True)
+class CodeDenied:
+    """A code or a card was refused. subject: whose it is; None where it is nobody's."""
+
+    reason: Reason
+    reader: Reader
+    subject: SubjectId | None
+
+
+@dataclass(frozen=True, slots=True)
+class CodesLockedOut:
+    """Too many wrong entries: the reader takes nothing for this many seconds.
+
+    reader: None where it is all of them.
+    """
+
+    reader: Reader | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DuressSignalled:
+    """A subject opened the door with the PIN that means: I am being forced."""
+
+    subject: SubjectId
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialsChanged:
+    """What a subject may use beside a face was set anew. cards: how many there are."""
+
+    subject: SubjectId
+    pin: bool
+    cards: int
+
+
+@dataclass(frozen=True, slots=True)
+class VisitorInvited:
+    """A code was made that opens the door once. Times are seconds since the Unix epoch."""
+
+    visitor: VisitorId
+    not_before: float
+    not_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class VisitorForgotten:
+    """A code that was not used is no good any more: its time is over, or it was taken back."""
+
+    visitor: VisitorId
+
+
+@dataclass(frozen=True, slots=True)
+class SelfServiceBegun:
+    """A subject is shown what residents may do for themselves at the door."""
+
+    subject: SubjectId
+    method: Method
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +375,15 @@ Event: TypeAlias = (
     Started
     | Granted
     | Denied
+    | Admitted
+    | VisitorAdmitted
+    | CodeDenied
+    | CodesLockedOut
+    | DuressSignalled
+    | CredentialsChanged
+    | VisitorInvited
+    | VisitorForgotten
+    | SelfServiceBegun
     | AttackPresented
     | LockedOut
     | DoorbellRang

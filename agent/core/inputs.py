@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from agent.core.credentials import NO_ATTEMPTS, Attempts, Visitor
 from agent.core.events import Part
 from agent.core.orders import ControllerId, Delivered, TrustedController
 from agent.core.types import EnrolmentCode, Gallery, Probe, QualityIssue, Subject, SubjectId
@@ -14,22 +15,31 @@ class Observed:
     """What one frame showed.
 
     captured_at: monotonic seconds. faces: how many faces were in the frame. nearest: the probe of
-    the largest face, or why there is none; None where there is no face.
+    the largest face, or why there is none; None where there is no face. luma: mean of the frame, 0
+    to 255. moved: whether something in it did since the frame before.
     """
 
     captured_at: float
     faces: int
     nearest: Probe | QualityIssue | None
+    luma: float = 128.0
+    moved: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoreLoaded:
-    """The store's content as of now: at start and after each change."""
+    """The store's content as of now: at start and after each change.
+
+    attempts_of_this_boot: whether the times in `attempts` count from the boot that it is now.
+    """
 
     gallery: Gallery
     subjects: Mapping[SubjectId, Subject]
     codes: tuple[EnrolmentCode, ...]
     controllers: Mapping[ControllerId, TrustedController] = field(default_factory=dict)
+    visitors: tuple[Visitor, ...] = ()
+    attempts: Attempts = NO_ATTEMPTS
+    attempts_of_this_boot: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +58,27 @@ class EnrolCommanded:
 
 
 @dataclass(frozen=True, slots=True)
-class EnrolCancelled:
-    """Somebody wants the enrolment under way to stop."""
+class EnrolButtonPressed:
+    """Somebody pushed the enrol button for less time than counts as holding it."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """Somebody pressed a key of the keypad. Which one is nobody's business."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodeEntered:
+    """Somebody typed a PIN or a visitor's code. digest: of it, 32 bytes."""
+
+    digest: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CardPresented:
+    """Somebody held a card to the reader. digest: of its number, 32 bytes."""
+
+    digest: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +144,10 @@ Input: TypeAlias = (
     | StoreLoaded
     | EnrolButtonHeld
     | EnrolCommanded
-    | EnrolCancelled
+    | EnrolButtonPressed
+    | KeyPressed
+    | CodeEntered
+    | CardPresented
     | Delivered
     | Flooded
     | Rung

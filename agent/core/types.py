@@ -7,6 +7,7 @@ from typing import NewType, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.core.credentials import NO_CREDENTIALS, Credentials
 from agent.errors import DeviceError
 
 Float32: TypeAlias = NDArray[np.float32]
@@ -158,10 +159,12 @@ class Validity:
 class Suspension(StrEnum):
     """Why a consent lets nobody be matched any more.
 
-    A new consent ends it; all but a withdrawal end with their reason, too.
+    A new consent ends it; all but a withdrawal end with their reason, too. A pause is the
+    resident's own, made and ended at the door.
     """
 
     WITHDRAWN = "withdrawn"
+    PAUSED = "paused"
     EXPIRED = "expired"
     NOTICE_CHANGED = "notice_changed"
     NO_GUARDIAN = "no_guardian"
@@ -200,6 +203,7 @@ class Subject:
     None makes the subject a household of its own. minor: a guardian must have consented.
     consent: None where nobody consented. suspended: why the consent does not count, as recorded
     last. leave_code: whoever shows it may have this subject erased; empty where nothing does.
+    accessible: needs more time at the door, which stays released for longer.
     """
 
     id: SubjectId
@@ -211,6 +215,8 @@ class Subject:
     consent: Consent | None = None
     suspended: Suspension | None = None
     leave_code: str = field(default="", repr=False)
+    accessible: bool = False
+    credentials: Credentials = NO_CREDENTIALS
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +233,7 @@ class Terms:
     validity: Validity = Validity()
     minor: bool = False
     guardian: str | None = None
+    accessible: bool = False
 
     def __post_init__(self) -> None:
         if self.minor != bool(self.guardian and self.guardian.strip()):
@@ -260,6 +267,11 @@ class Method(StrEnum):
     """What a grant came of: a subject was recognised, or the door was asked to open."""
 
     FACE = "face"
+    PIN = "pin"
+    CARD = "card"
+    FACE_AND_PIN = "face+pin"
+    CARD_AND_PIN = "card+pin"
+    VISITOR = "visitor"
     REMOTE = "remote"
     EXIT = "exit"
 
@@ -288,6 +300,8 @@ class Reason(StrEnum):
     NOT_YET_VALID = "not_yet_valid"
     EXPIRED = "expired"
     OUTSIDE_SCHEDULE = "outside_schedule"
+    WRONG_CODE = "wrong_code"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
     CLOCK_NOT_SET = "clock_not_set"
 
 

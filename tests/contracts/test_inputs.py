@@ -11,7 +11,7 @@ from agent.adapters.clock import SystemClock
 from agent.adapters.gpio import Button, GpioInputs, Push
 from agent.adapters.simulated import SimulatedDoor
 from agent.config import Gpio as Lines
-from agent.core.inputs import EnrolButtonHeld, EnrolCancelled, Input
+from agent.core.inputs import EnrolButtonHeld, EnrolButtonPressed, Input
 from agent.core.types import SubjectId
 from agent.errors import DeviceError
 from agent.ports import Inputs
@@ -119,7 +119,7 @@ def test_a_short_push_cancels(rig: Rig) -> None:
     rig.press()
     rig.inputs.close()
     got = [posted.get_nowait() for _ in range(posted.qsize())]
-    assert got == [EnrolCancelled()]
+    assert got == [EnrolButtonPressed()]
 
 
 def test_close_may_be_called_twice_and_without_a_start(rig: Rig) -> None:

@@ -43,7 +43,7 @@ from agent.core.events import (
 )
 from agent.core.inputs import (
     EnrolButtonHeld,
-    EnrolCancelled,
+    EnrolButtonPressed,
     EnrolCommanded,
     Faulted,
     Input,
@@ -625,7 +625,9 @@ class Account:
                 promise(self.blocked, "a fault that is none")
                 return
             case EnrolmentFailure.CANCELLED:
-                promise(isinstance(happened, EnrolCancelled), "an enrolment cancelled by nobody")
+                promise(
+                    isinstance(happened, EnrolButtonPressed), "an enrolment cancelled by nobody"
+                )
             case _:
                 over = self.enrolling is not None and now.monotonic >= self.enrolling.until
                 promise(over, "an enrolment that ends too soon")

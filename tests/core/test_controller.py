@@ -43,7 +43,7 @@ from agent.core.events import (
 from agent.core.inputs import (
     Acknowledged,
     EnrolButtonHeld,
-    EnrolCancelled,
+    EnrolButtonPressed,
     EnrolCommanded,
     Faulted,
     Input,
@@ -974,7 +974,7 @@ def test_nobody_enters_by_face_while_somebody_is_being_enrolled() -> None:
     door.give(EnrolButtonHeld(NEWCOMER))
 
     assert opened(door.stand(ADA)) == []
-    door.give(EnrolCancelled())
+    door.give(EnrolButtonPressed())
     assert opened(door.stand(ADA, ADA)) == []
     assert opened(door.stand(ADA)) == [ADA.id]
 
@@ -1012,11 +1012,11 @@ def test_an_enrolment_can_be_cancelled() -> None:
     door = site_with_code()
     door.give(EnrolButtonHeld(NEWCOMER))
 
-    assert door.give(EnrolCancelled()) == [
+    assert door.give(EnrolButtonPressed()) == [
         Show(Indication.NOT_ENROLLED),
         Append(EnrolmentFailed(NEWCOMER, EnrolmentFailure.CANCELLED)),
     ]
-    assert door.give(EnrolCancelled()) == []
+    assert door.give(EnrolButtonPressed()) == []
 
 
 def test_an_enrolment_runs_out_of_time_at_the_next_tick() -> None:

@@ -26,7 +26,7 @@ from agent.core.enrolment import Enrolment
 from agent.core.events import Part
 from agent.core.inputs import (
     EnrolButtonHeld,
-    EnrolCancelled,
+    EnrolButtonPressed,
     EnrolCommanded,
     Faulted,
     Input,
@@ -680,7 +680,7 @@ class Machine(RuleBasedStateMachine):
         self.visits(ADA)
         self.wait(pause)
         self.ask(EnrolButtonHeld(self.newcomer()))
-        self.give(EnrolCancelled())
+        self.give(EnrolButtonPressed())
         self.ask(EnrolButtonHeld(self.newcomer()))
 
     @rule(revoked=st.booleans())
@@ -733,7 +733,7 @@ class Machine(RuleBasedStateMachine):
                 self.give(Faulted(Part.CAMERA, "gone"))
                 self.give(Recovered(Part.CAMERA))
             case "cancelled":
-                self.give(EnrolCancelled())
+                self.give(EnrolButtonPressed())
             case "busy":
                 self.a_code_is_given_out()
                 self.ask(EnrolCommanded(self.newcomer(), self.code(right=True)))
@@ -751,7 +751,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def somebody_cancels(self) -> None:
-        self.give(EnrolCancelled())
+        self.give(EnrolButtonPressed())
 
     # --- always -----------------------------------------------------------------------------------
 

@@ -235,7 +235,7 @@ class Agent:
         self.runtime = Runtime(
             controller=Controller(RULES, CALIBRATION, OUTSIDE),
             vision=self.corridor,
-            door=Door(self.corridor, self.door, self.door, self.door),
+            door=Door(self.corridor, self.door, [self.door], self.door),
             store=self.store,
             reporters=[self.archive, *reporters],
             service=NotifySocket(None),

@@ -22,7 +22,7 @@ from agent.core.events import (
     LockedOut,
     Part,
 )
-from agent.core.inputs import Acknowledged, EnrolCancelled, EnrolCommanded, Faulted, Recovered
+from agent.core.inputs import Acknowledged, EnrolButtonPressed, EnrolCommanded, Faulted, Recovered
 from agent.core.types import Grant, LockState, QualityIssue, Reason, SubjectId, Terms
 from agent.errors import DeviceError, StoreError
 from agent.operations import erase, issue_code, revoke
@@ -157,7 +157,7 @@ def test_an_enrolment_can_be_cancelled(agent: Agent) -> None:
         agent.corridor.standing = QualityIssue.BLURRED
         agent.door.hold_enrol_button()
         assert eventually(lambda: Indication.ENROLLING in agent.door.indications)
-        agent.runtime.post(EnrolCancelled())
+        agent.runtime.post(EnrolButtonPressed())
         failed = agent.archive.of(EnrolmentFailed)
     assert isinstance(failed, EnrolmentFailed)
     assert failed.reason is EnrolmentFailure.CANCELLED
