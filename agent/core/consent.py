@@ -1,6 +1,6 @@
 """The roll: everybody enrolled, of whom only those are matched whose consent stands."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from hmac import compare_digest
 from itertools import islice
@@ -88,6 +88,15 @@ class Roll:
         self._unrecorded.pop(subject, None)
         self.standing = {each: self.standing[each] for each in self.standing if each != subject}
         self.gallery = only(self.gallery, self.standing)
+
+    @property
+    def everybody(self) -> Collection[Subject]:
+        """All who are enrolled, whether their faces are matched or not, and not about to leave."""
+        return self._everybody.values()
+
+    def find(self, subject: SubjectId) -> Subject | None:
+        """Give one of them."""
+        return self._everybody.get(subject)
 
     def knows(self, subject: SubjectId | None) -> bool:
         """Say whether somebody is enrolled, and not about to be erased."""

@@ -1,9 +1,11 @@
 """The one place where inputs become decisions: inputs in, effects out, and no I/O at all.
 
-What opens the door carries a Grant, made in `reception` for a face, in `remote` for a command, and
-here for the exit button. Whatever is stale, faulty, unsure or unknown gives no Energise.
+What opens the door carries a Grant, made in `reception` for a face, in `entry` for a code or a
+card, in `remote` for a command, and here for the exit button. Whatever is stale, faulty, unsure or
+unknown gives no Energise.
 """
 
+from agent.core.admission import Admission
 from agent.core.consent import Roll
 from agent.core.door import Door
 from agent.core.effects import (
@@ -17,7 +19,10 @@ from agent.core.effects import (
     Show,
 )
 from agent.core.enroller import Enroller
+from agent.core.entry import Entry
 from agent.core.events import (
+    FOR_CODES,
+    FOR_FACES,
     DoorbellRang,
     EnrolmentFailure,
     ExitRequested,
@@ -47,12 +52,14 @@ from agent.core.inputs import (
     TamperChanged,
     Tick,
 )
+from agent.core.lamp import Lamp
 from agent.core.matching import Calibration, Threshold
 from agent.core.orders import Delivered, Rejection
 from agent.core.portal import Portal
 from agent.core.reception import Reception
 from agent.core.remote import Remote
 from agent.core.rules import Condition, Outside, Rules
+from agent.core.selfservice import SelfService
 from agent.core.timekeeping import Timekeeping
 from agent.core.types import (
     Grant,
@@ -77,7 +84,7 @@ class Controller:
 
     def __init__(self, rules: Rules, calibration: Calibration, outside: Outside) -> None:
         self._rules = rules
-        self._door = Door(rules.release_seconds)
+        self._door = Door(rules.release_seconds, rules.accessible_seconds)
         self._enroller = Enroller(rules.enrolment, rules.notice)
         self._portal = Portal(rules.held_open_seconds)
         self._timekeeping = Timekeeping()
@@ -93,7 +100,19 @@ class Controller:
             self._guard, self._door, self._enroller, self._roll, outside.new_subject
         )
         self._tampered = False
-        self._reception = Reception(rules, calibration, self._roll, self._door, self._enroller)
+        self._lamp = Lamp()
+        self._service = SelfService(self._roll)
+        self._admission = Admission(rules, self._door, self._roll, self._enroller)
+        self._entry = Entry(rules.codes, self._roll, self._door, self._admission, self._service)
+        self._reception = Reception(
+            rules,
+            calibration,
+            self._roll,
+            self._door,
+            self._enroller,
+            self._admission,
+            self._service,
+        )
 
     @property
     def lock_state(self) -> LockState:
@@ -123,7 +142,8 @@ class Controller:
     @property
     def wake_at(self) -> float:
         """Monotonic seconds at which a Tick is due; infinity where none is."""
-        deadlines = (self._door.deadline, self._enroller.deadline, self._portal.deadline)
+        parts = (self._door, self._enroller, self._portal, self._service, self._lamp)
+        deadlines = (part.deadline for part in parts)
         return min((at for at in deadlines if at is not None), default=float("inf"))
 
     def handle(self, happened: Input, now: Now) -> list[Effect]:
@@ -147,8 +167,12 @@ class Controller:
             *self._door.tick(now.monotonic),
             *self._enroller.tick(now.monotonic),
             *self._portal.tick(now.monotonic),
+            *self._service.tick(now.monotonic),
+            *self._lamp.tick(now.monotonic),
         ]
-        busy = self._door.deadline is not None or self._enroller.deadline is not None
+        waiting = self._admission.deadline(now.monotonic)
+        ends = (self._door.deadline, self._enroller.deadline, self._service.deadline, waiting)
+        busy = any(end is not None for end in ends)
         rest = Indication.FAULT if self._blocked else Indication.IDLE
         linger = IDENTIFYING if self._shown is Indication.IDENTIFY else LINGER
         if not busy and self._shown is not rest and now.monotonic - self._shown_at > linger:
@@ -164,17 +188,21 @@ class Controller:
             case StoreLoaded():
                 return self._loaded(happened, now)
             case EnrolButtonHeld():
-                return self._enroller.button_held(
-                    happened.subject, now, faulty=self._blocked, at_door=True
-                )
+                return [*self._lamp.touched(now.monotonic), *self._button_held(happened, now)]
             case EnrolCommanded():
                 return self._enroller.commanded(
                     happened.subject, happened.code, now, faulty=self._blocked
                 )
             case EnrolButtonPressed():
+                if self._service.deadline is not None:
+                    return self._service.pushed(now)
                 return self._enroller.abandon(EnrolmentFailure.CANCELLED)
-            case KeyPressed() | CodeEntered() | CardPresented():
-                return []
+            case KeyPressed():
+                return [Show(Indication.KEY), *self._lamp.touched(now.monotonic)]
+            case CodeEntered():
+                return self._entry.code(happened.digest, now, frozenset(self._faults))
+            case CardPresented():
+                return self._entry.card(happened.digest, now, frozenset(self._faults))
             case Faulted():
                 return self._faulted(happened, now)
             case Recovered():
@@ -184,12 +212,12 @@ class Controller:
             case Flooded():
                 return self._guard.reject(Rejection.FLOODED, happened.count)
             case Rung():
-                return [Append(DoorbellRang())]
+                lit = self._lamp.touched(now.monotonic)
+                return [Append(DoorbellRang()), Show(Indication.DOORBELL), *lit]
             case ExitPressed():
                 return self._let_out(now)
             case ContactChanged():
-                changed = self._portal.changed(now.monotonic, is_open=happened.is_open)
-                return [*changed, AnnounceContact(happened.is_open)]
+                return self._contact_changed(happened, now)
             case TamperChanged():
                 self._tampered = happened.active
                 return [Append(Tampered(happened.active))]
@@ -202,9 +230,28 @@ class Controller:
         age = now.monotonic - seen.captured_at
         if not 0 <= age <= self._rules.recognition.max_age:
             return []
+        lit = self._lamp.observed(seen, now.monotonic)
         if self._blocked or seen.nearest is None:
-            return []
-        return self._reception.observe(seen, seen.nearest, now)
+            return lit
+        return [*lit, *self._reception.observe(seen, seen.nearest, now)]
+
+    def _button_held(self, button: EnrolButtonHeld, now: Now) -> list[Effect]:
+        if self._service.serves:
+            return self._service.held(now)
+        enrols = self._enroller.deadline is not None or self._enroller.expects(now)
+        if enrols or self._faults & FOR_CODES:
+            return self._enroller.button_held(
+                button.subject, now, faulty=self._blocked, at_door=True
+            )
+        return self._service.begin(now.monotonic)
+
+    def _contact_changed(self, contact: ContactChanged, now: Now) -> list[Effect]:
+        opened_at = self._portal.opened_at
+        changed = self._portal.changed(now.monotonic, is_open=contact.is_open)
+        locked: list[Effect] = []
+        if opened_at is not None and not contact.is_open:
+            locked = self._door.leaf_closed(opened_at)
+        return [*locked, *changed, AnnounceContact(contact.is_open)]
 
     def _let_out(self, now: Now) -> list[Effect]:
         if Part.RELEASE in self._faults:
@@ -226,6 +273,7 @@ class Controller:
             self._pause = 0.0
         self._enroller.loaded(loaded.codes)
         self._guard.loaded(loaded.controllers)
+        self._entry.loaded(loaded, now.monotonic)
         self._review()
         return []
 
@@ -238,12 +286,16 @@ class Controller:
         """Have done what is due until a load of the store shows it done; not by one at fault."""
         if Part.STORE in self._faults or not now.monotonic >= self._settles_at:
             return []
-        return [*self._roll.erase(), *self._enroller.lapse(now.monotonic), *self._roll.suspend()]
+        return [
+            *self._roll.erase(),
+            *self._enroller.lapse(now.monotonic),
+            *self._roll.suspend(),
+            *self._entry.lapse(now),
+        ]
 
     @property
     def _blocked(self) -> bool:
-        # Without the broker events wait in the outbox; without any other part the door denies.
-        return bool(self._faults - {Part.BROKER})
+        return bool(self._faults & FOR_FACES)
 
     def _faulted(self, fault: Faulted, now: Now) -> list[Effect]:
         if fault.part in self._faults:
@@ -254,15 +306,24 @@ class Controller:
             self._settles_at = now.monotonic + self._pause
             self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
         raised = Append(FaultRaised(fault.part, fault.reason))
-        if not self._blocked:
+        if fault.part not in FOR_FACES:
             return [raised]
         self._reception.faulted()
+        self._admission.forget()
+        ended_service = self._service.end() if fault.part in FOR_CODES else []
         ended = self._enroller.faulted()
         failed = [effect for effect in ended if isinstance(effect, Append)]
-        # Whoever is on the way out gets out, whatever is at fault but the release itself.
-        leaving = self._door.released_by is Method.EXIT and fault.part is not Part.RELEASE
-        locked = [] if leaving else self._door.lock()
-        return [*locked, Show(Indication.FAULT), *failed, raised]
+        locked = [] if self._stays_released(fault.part) else self._door.lock()
+        return [*locked, *ended_service, Show(Indication.FAULT), *failed, raised]
+
+    def _stays_released(self, part: Part) -> bool:
+        """Say whether a fault of a part leaves the door to whoever it was released for."""
+        by = self._door.released_by
+        if by is Method.EXIT:
+            # Whoever is on the way out gets out, whatever is at fault but the release itself.
+            return part is not Part.RELEASE
+        # The camera had no say in it.
+        return part not in FOR_CODES and by not in {None, Method.FACE, Method.FACE_AND_PIN}
 
     def _recovered(self, part: Part) -> list[Effect]:
         backlog: list[Effect] = [SendBacklog()] if part is Part.BROKER else []
@@ -284,6 +345,9 @@ class Controller:
 
     def _is_news(self, effect: Effect, now: Now) -> bool:
         if not isinstance(effect, Show):
+            return True
+        if effect.indication is Indication.KEY:
+            # A click beside whatever is shown.
             return True
         again = effect.indication is self._shown and effect.indication is not Indication.FRAME_TAKEN
         self._shown, self._shown_at = effect.indication, now.monotonic

@@ -91,12 +91,20 @@ class Enroller:
         at_door: whether somebody was seen to hold the button there. A visit authorises nobody else:
         whoever comes home did not mean to.
         """
-        authority = next((_by_code(code) for code in self._live_codes(now)), None)
-        if authority is None and at_door and self._administrator is not None:
+        authority = self._authority(now, at_door=at_door)
+        return self._start(subject, authority, now, faulty=faulty)
+
+    def expects(self, now: Now) -> bool:
+        """Say whether the button, held at the door, would begin an enrolment."""
+        return self._authority(now, at_door=True) is not None
+
+    def _authority(self, now: Now, *, at_door: bool) -> Authority | None:
+        by_code = next((_by_code(code) for code in self._live_codes(now)), None)
+        if by_code is None and at_door and self._administrator is not None:
             administrator, at = self._administrator
             if now.monotonic - at <= self._rules.authority_seconds:
-                authority = Authority(AuthorityKind.ADMINISTRATOR, administrator, Terms())
-        return self._start(subject, authority, now, faulty=faulty)
+                return Authority(AuthorityKind.ADMINISTRATOR, administrator, Terms())
+        return by_code
 
     def commanded(self, subject: SubjectId, typed: str, now: Now, *, faulty: bool) -> list[Effect]:
         """Begin, if the code is right. A wrong one spends the live codes: no second guess."""
@@ -223,6 +231,7 @@ class Enroller:
                 administrator=terms.administrator,
                 validity=terms.validity,
                 minor=terms.minor,
+                accessible=terms.accessible,
                 consent=give_consent(
                     self._rules, self._notice, authority.name, terms.guardian, now.wall
                 ),

@@ -30,6 +30,12 @@ class Part(StrEnum):
     CARD_READER = "card_reader"
 
 
+FOR_CODES = frozenset({Part.STORE, Part.RELEASE})
+"""Without these nobody is let in."""
+FOR_FACES = FOR_CODES | {Part.CAMERA}
+"""Without these nobody is let in by face."""
+
+
 @dataclass(frozen=True, slots=True)
 class Started:
     """The agent is ready. simulated: no real door is attached."""
@@ -358,7 +364,7 @@ class Forgotten:
 
 @dataclass(frozen=True, slots=True)
 class FaultRaised:
-    """A part does not do its work; unless it is the broker, the door denies."""
+    """A part does not do its work, and the door denies what it takes that part to decide."""
 
     part: Part
     reason: str

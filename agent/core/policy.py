@@ -39,7 +39,7 @@ class Lockout:
             raise ValueError(message)
 
 
-class Attempts:
+class Refusals:
     """Counts the refusals in a row. A grant forgets them; so does a lockout that is over."""
 
     def __init__(self, rules: Lockout) -> None:
@@ -75,12 +75,14 @@ def consent_objection(subject: Subject, notice: Notice, now: Now) -> Suspension 
     """Say why a subject is not to be matched, or None where the consent stands.
 
     notice: the one in force. What the store has recorded counts where nothing else can tell: that
-    the consent was withdrawn, and, while the wall clock is not set, that it has expired. Otherwise
-    no expiry is reached by such a clock: `admissible` keeps the subject out.
+    the consent was withdrawn, or is paused, and, while the wall clock is not set, that it has
+    expired. Otherwise no expiry is reached by such a clock: `admissible` keeps the subject out.
     """
     consent = subject.consent
     if consent is None or subject.suspended is Suspension.WITHDRAWN:
         return Suspension.WITHDRAWN
+    if subject.suspended is Suspension.PAUSED:
+        return Suspension.PAUSED
     if subject.suspended is Suspension.EXPIRED and not now.trusted:
         return Suspension.EXPIRED
     if not consent.notice == notice:
@@ -92,16 +94,17 @@ def consent_objection(subject: Subject, notice: Notice, now: Now) -> Suspension 
     return None
 
 
-def admissible(subject: Subject, now: Now) -> Reason | None:
+def admissible(subject: Subject, now: Now, *, biometric: bool = True) -> Reason | None:
     """Say why a subject may not enter now, or None where nothing is against it.
 
     Where the wall clock is not set, a subject with bounds, a schedule or a consent that expires may
-    not enter. Whether the consent stands is not asked here.
+    not enter. biometric: whether it is by face, for which alone there is a consent; whether that
+    stands is not asked here.
     """
     if subject.revoked:
         return Reason.REVOKED
     validity = subject.validity
-    lasting = subject.consent is None or subject.consent.expires is None
+    lasting = not biometric or subject.consent is None or subject.consent.expires is None
     unbounded = validity.not_before is None and validity.not_after is None
     if lasting and unbounded and not validity.schedule:
         return None

@@ -8,11 +8,14 @@ GRACE = 2.0
 
 
 class Portal:
-    """Watches the contact. held_open_seconds: how long the leaf may stand open."""
+    """Watches the contact. held_open_seconds: how long the leaf may stand open.
+
+    opened_at: monotonic seconds at which the leaf was opened; None while it is shut.
+    """
 
     def __init__(self, held_open_seconds: float) -> None:
         self._held_open_seconds = held_open_seconds
-        self._opened_at: float | None = None
+        self.opened_at: float | None = None
         self._released_until = float("-inf")
         self.is_open: bool | None = None
         self.deadline: float | None = None
@@ -25,11 +28,11 @@ class Portal:
         """Take what the contact says. now: monotonic seconds."""
         before, self.is_open = self.is_open, is_open
         if not is_open:
-            self._opened_at = self.deadline = None
+            self.opened_at = self.deadline = None
             return []
         if before:
             return []
-        self._opened_at = now
+        self.opened_at = now
         self.deadline = now + self._held_open_seconds
         # An agent that starts at an open door does not know who opened it.
         forced = before is not None and not now <= self._released_until
@@ -37,7 +40,7 @@ class Portal:
 
     def tick(self, now: float) -> list[Effect]:
         """Tell, once, that the leaf has stood open for too long. now: monotonic seconds."""
-        if self.deadline is None or self._opened_at is None or now < self.deadline:
+        if self.deadline is None or self.opened_at is None or now < self.deadline:
             return []
         self.deadline = None
-        return [Append(HeldOpen(now - self._opened_at))]
+        return [Append(HeldOpen(now - self.opened_at))]

@@ -1,5 +1,6 @@
 """What comes of who stands before the camera: a hint, a refusal, a grant, or an enrolee's frame."""
 
+from agent.core.admission import Admission, Factor
 from agent.core.consent import Roll
 from agent.core.decision import Judge, Match, Presentation
 from agent.core.door import Door
@@ -8,8 +9,9 @@ from agent.core.enroller import HINTS, Enroller
 from agent.core.events import Denied, Granted, LockedOut
 from agent.core.inputs import Observed
 from agent.core.matching import Calibration, Threshold
-from agent.core.policy import Attempts, admissible
+from agent.core.policy import Refusals
 from agent.core.rules import Rules
+from agent.core.selfservice import SelfService
 from agent.core.types import (
     Float32,
     Grant,
@@ -17,6 +19,7 @@ from agent.core.types import (
     Now,
     Probe,
     QualityIssue,
+    Reason,
     Refusal,
     Subject,
     SubjectId,
@@ -29,17 +32,25 @@ class Reception:
     decided_in: milliseconds from the deciding frame's capture to the last grant; None before one.
     """
 
-    def __init__(
-        self, rules: Rules, calibration: Calibration, roll: Roll, door: Door, enroller: Enroller
+    def __init__(  # noqa: PLR0913 - it is given every part, and makes none
+        self,
+        rules: Rules,
+        calibration: Calibration,
+        roll: Roll,
+        door: Door,
+        enroller: Enroller,
+        admission: Admission,
+        service: SelfService,
     ) -> None:
         self._rules = rules
         self._calibration = calibration
         self._roll = roll
         self._door = door
         self._enroller = enroller
-        self._attempts = Attempts(rules.lockout)
+        self._attempts = Refusals(rules.lockout)
         self._presentation = Presentation(rules.recognition)
-        self._rests_until: dict[SubjectId, float] = {}
+        self._admission = admission
+        self._service = service
         self._retry_at = float("-inf")
         self._judge = Judge(rules.recognition, calibration, roll.gallery)
         self.decided_in: float | None = None
@@ -56,14 +67,16 @@ class Reception:
     def faulted(self) -> None:
         """Forget what was seen so far."""
         self._presentation.clear()
-        # Whoever was granted on what then failed was not let in, and need not wait to be.
-        self._rests_until.clear()
 
     def observe(self, seen: Observed, nearest: Probe | QualityIssue, now: Now) -> list[Effect]:
         """Take what a frame showed. nearest: of the face that decides."""
         if self._enroller.deadline is not None:
             self._presentation.clear()
             return self._enroller.observe(nearest, seen.captured_at, now, self._collision)
+        if self._service.serves:
+            # Nobody opens the door by standing there while choosing.
+            self._presentation.clear()
+            return []
         if self._attempts.locked(now.monotonic):
             return [Show(Indication.WAIT)]
         if now.monotonic < self._retry_at:
@@ -80,18 +93,26 @@ class Reception:
 
     def _admit(self, match: Match, seen: Observed, now: Now) -> list[Effect]:
         subject = self._roll.standing[match.subject]
-        objection = admissible(subject, now)
-        if objection is not None:
-            return self._refuse(Refusal(objection, subject.id), seen, now)
-        if not now.monotonic >= self._rests_until.get(subject.id, float("-inf")):
+        if self._service.asks:
+            self._presentation.clear()
+            return self._service.identified(subject, Method.FACE, now)
+        method = self._admission.method(subject, Factor.FACE, now)
+        if isinstance(method, Reason):
+            return self._refuse(Refusal(method, subject.id), seen, now)
+        if self._admission.rests(subject.id, now.monotonic):
             return []
-        return self._grant(subject, match, seen, now)
+        if method is None:
+            self._presentation.clear()
+            return self._admission.wait(subject, Factor.FACE, now, duress=False)
+        return self._grant(subject, method, match, seen, now)
 
-    def _grant(self, subject: Subject, match: Match, seen: Observed, now: Now) -> list[Effect]:
-        grant = Grant(subject.id, Method.FACE, match.score, now.monotonic)
+    def _grant(
+        self, subject: Subject, method: Method, match: Match, seen: Observed, now: Now
+    ) -> list[Effect]:
+        grant = Grant(subject.id, method, match.score, now.monotonic)
         event = Granted(
             subject=subject.id,
-            method=grant.method,
+            method=method,
             score=match.score,
             threshold=match.threshold,
             margin=match.margin,
@@ -102,13 +123,7 @@ class Reception:
         self.decided_in = event.latency_ms
         self._attempts.granted()
         self._presentation.clear()
-        # A grant that finds the door open releases nothing: the next may come once it has locked.
-        locks_at = self._door.deadline
-        rested_at = now.monotonic + self._rules.recognition.cooldown
-        self._rests_until[subject.id] = rested_at if locks_at is None else locks_at
-        if subject.administrator:
-            self._enroller.administrator_granted(subject.id, now.monotonic)
-        return [Append(event), *self._door.release(grant), Show(Indication.GRANTED)]
+        return self._admission.admit(subject, grant, event)
 
     def _refuse(self, refusal: Refusal, seen: Observed, now: Now) -> list[Effect]:
         frames = len(self._presentation)

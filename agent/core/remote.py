@@ -16,7 +16,15 @@ from agent.core.effects import (
 )
 from agent.core.enroller import Enroller
 from agent.core.enrolment import Authority
-from agent.core.events import Commanded, EnrolmentFailure, Part, PolicyChanged, Revoked
+from agent.core.events import (
+    FOR_CODES,
+    FOR_FACES,
+    Commanded,
+    EnrolmentFailure,
+    Part,
+    PolicyChanged,
+    Revoked,
+)
 from agent.core.guard import Guard
 from agent.core.orders import (
     Button,
@@ -30,8 +38,6 @@ from agent.core.orders import (
 )
 from agent.core.types import AuthorityKind, Grant, LockState, Method, Now, SubjectId
 
-STOP_UNLOCKING = frozenset({Part.STORE, Part.RELEASE})
-"""What must work for the door to be opened from afar. Without a camera, it is what is left."""
 _ABOUT_SOMEBODY = frozenset({Operation.REVOKE, Operation.ERASE, Operation.POLICY, Operation.EXPORT})
 
 
@@ -84,7 +90,7 @@ class Remote:
         if Part.STORE in faults:
             # The counter could not be committed.
             raise RejectedError(Rejection.FAULT, order.request)
-        if order.operation is Operation.UNLOCK and faults & STOP_UNLOCKING:
+        if order.operation is Operation.UNLOCK and faults & FOR_CODES:
             raise RejectedError(Rejection.FAULT, order.request)
         if order.operation is Operation.LOCK and self._door.released_by is Method.EXIT:
             # Somebody is on the way out.
@@ -94,7 +100,7 @@ class Remote:
         if order.operation is Operation.ENROL and order.terms is not None:
             if self._enroller.deadline is not None:
                 raise RejectedError(Rejection.BUSY, order.request)
-            if faults - {Part.BROKER}:
+            if faults & FOR_FACES:
                 raise RejectedError(Rejection.FAULT, order.request)
 
     def _carry_out(self, order: Order, now: Now) -> list[Effect]:
@@ -135,7 +141,7 @@ class Remote:
     def _pressed(self, button: Button, now: Now, faults: frozenset[Part]) -> list[Effect]:
         match button:
             case Button.UNLOCK:
-                if faults & STOP_UNLOCKING:
+                if faults & FOR_CODES:
                     raise RejectedError(Rejection.FAULT)
                 if self._door.state is LockState.UNLOCKED:
                     # Not recorded again and again while somebody presses again and again.
@@ -148,7 +154,7 @@ class Remote:
                     return []
                 return [Append(Commanded(None, Operation.LOCK, "", None)), *self._door.lock()]
             case Button.ENROL:
-                faulty = bool(faults - {Part.BROKER})
+                faulty = bool(faults & FOR_FACES)
                 subject = self._new_subject()
                 return self._enroller.button_held(subject, now, faulty=faulty, at_door=False)
             case Button.IDENTIFY:  # pragma: no branch - there is nothing else

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from agent.core.access import Access
 from agent.core.decision import Recognition
 from agent.core.enrolment import Enrolment
 from agent.core.events import Part
 from agent.core.orders import Read, Rejection, RemoteUnlock
 from agent.core.policy import Lockout
+from agent.core.throttle import Codes
 from agent.core.types import Notice, SubjectId
 
 
@@ -16,14 +18,18 @@ class Rules:
     """What the operator settled.
 
     notice: the privacy notice in force; whoever consented to another is not matched.
-    release_seconds: how long one grant releases the door, 1 to 30. held_open_seconds: how long it
+    release_seconds: how long one grant releases the door, 1 to 30; accessible_seconds: likewise, of
+    who needs more time. held_open_seconds: how long it
     may stand open. door: its name on MQTT. remote_unlock: who may open it from afar.
     """
 
     recognition: Recognition = Recognition()
     lockout: Lockout = Lockout()
     enrolment: Enrolment = Enrolment()
+    access: Access = Access()
+    codes: Codes = Codes()
     release_seconds: float = 5.0
+    accessible_seconds: float = 15.0
     held_open_seconds: float = 60.0
     door: str = "front"
     remote_unlock: RemoteUnlock = RemoteUnlock.SIGNED

@@ -10,21 +10,21 @@ def grant_at(at: float) -> Grant:
 
 
 def test_a_door_is_locked_from_the_start() -> None:
-    door = Door(release_seconds=5.0)
+    door = Door(5.0, 15.0)
 
     assert door.state is LockState.LOCKED
     assert door.tick(1e9) == []
 
 
 def test_a_grant_releases_the_door_for_its_seconds_and_says_so() -> None:
-    door, grant = Door(release_seconds=5.0), grant_at(10.0)
+    door, grant = Door(5.0, 15.0), grant_at(10.0)
 
     assert door.release(grant) == [Energise(grant, 5.0), Announce(LockState.UNLOCKED)]
     assert (door.state, door.deadline) == (LockState.UNLOCKED, 15.0)
 
 
 def test_a_grant_while_open_neither_lengthens_nor_repeats_the_pulse() -> None:
-    door = Door(release_seconds=5.0)
+    door = Door(5.0, 15.0)
     door.release(grant_at(10.0))
 
     assert door.release(grant_at(14.9)) == []
@@ -33,7 +33,7 @@ def test_a_grant_while_open_neither_lengthens_nor_repeats_the_pulse() -> None:
 
 @pytest.mark.parametrize(("now", "locks"), [(14.99, False), (15.0, True), (1e300, True)])
 def test_the_door_locks_when_its_deadline_has_come(now: float, locks: bool) -> None:
-    door = Door(release_seconds=5.0)
+    door = Door(5.0, 15.0)
     door.release(grant_at(10.0))
 
     assert door.tick(now) == ([Drop(), Announce(LockState.LOCKED)] if locks else [])
@@ -42,14 +42,14 @@ def test_the_door_locks_when_its_deadline_has_come(now: float, locks: bool) -> N
 
 @pytest.mark.parametrize("now", [float("nan"), float("inf")])
 def test_a_clock_that_makes_no_sense_locks_the_door(now: float) -> None:
-    door = Door(release_seconds=5.0)
+    door = Door(5.0, 15.0)
     door.release(grant_at(10.0))
 
     assert door.tick(now) == [Drop(), Announce(LockState.LOCKED)]
 
 
 def test_a_door_that_locked_locks_once() -> None:
-    door = Door(release_seconds=5.0)
+    door = Door(5.0, 15.0)
     door.release(grant_at(10.0))
     door.tick(15.0)
 
@@ -57,7 +57,7 @@ def test_a_door_that_locked_locks_once() -> None:
 
 
 def test_a_door_locks_on_demand_whatever_its_state() -> None:
-    door = Door(release_seconds=5.0)
+    door = Door(5.0, 15.0)
     locked = [Drop(), Announce(LockState.LOCKED)]
 
     assert door.lock() == locked

@@ -6,8 +6,8 @@ from hypothesis import given, strategies as st
 from agent.core.policy import (
     DAYS,
     MINUTES_PER_DAY,
-    Attempts,
     Lockout,
+    Refusals,
     admissible,
     consent_objection,
     format_schedule,
@@ -296,21 +296,21 @@ def test_a_schedule_reads_back_as_it_was_written(parts: list[tuple[int, int, int
 
 
 def test_refusals_in_a_row_lock_the_door_out_for_a_while() -> None:
-    attempts = Attempts(Lockout(refusals=3, within=60.0, seconds=30.0))
+    attempts = Refusals(Lockout(refusals=3, within=60.0, seconds=30.0))
 
     assert [attempts.refused(at) for at in (1.0, 2.0, 3.0)] == [False, False, True]
     assert [attempts.locked(at) for at in (3.0, 32.9, 33.0, 33.1)] == [True, True, False, False]
 
 
 def test_nothing_is_locked_out_before_there_were_enough_refusals() -> None:
-    attempts = Attempts(Lockout(refusals=2))
+    attempts = Refusals(Lockout(refusals=2))
     attempts.refused(1.0)
 
     assert not attempts.locked(1.0)
 
 
 def test_refusals_far_apart_are_not_in_a_row() -> None:
-    attempts = Attempts(Lockout(refusals=2, within=60.0))
+    attempts = Refusals(Lockout(refusals=2, within=60.0))
     attempts.refused(0.0)
 
     assert not attempts.refused(60.1)
@@ -318,7 +318,7 @@ def test_refusals_far_apart_are_not_in_a_row() -> None:
 
 
 def test_a_grant_forgets_the_refusals_before_it() -> None:
-    attempts = Attempts(Lockout(refusals=2))
+    attempts = Refusals(Lockout(refusals=2))
     attempts.refused(1.0)
     attempts.granted()
 
@@ -326,7 +326,7 @@ def test_a_grant_forgets_the_refusals_before_it() -> None:
 
 
 def test_a_lockout_that_is_over_forgets_the_refusals_before_it() -> None:
-    attempts = Attempts(Lockout(refusals=2, seconds=30.0))
+    attempts = Refusals(Lockout(refusals=2, seconds=30.0))
     attempts.refused(1.0)
     attempts.refused(2.0)
 

@@ -1,0 +1,72 @@
+"""What opens the door when: a face, a card or a PIN alone, or two of them together."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.core.types import Method, Now, Span
+
+
+class Mode(StrEnum):
+    """What the door asks for.
+
+    `face` asks a face of whoever gave one; who did not, or does not any more, uses a PIN or a card.
+    `face+pin` asks for two: the PIN, and the face or a card.
+    """
+
+    ANY = "any"
+    FACE = "face"
+    FACE_AND_PIN = "face+pin"
+    CARD = "card"
+    PIN = "pin"
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """A mode for some of the week."""
+
+    spans: tuple[Span, ...]
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """mode: outside all hours. hours: the first that it is time for counts."""
+
+    mode: Mode = Mode.ANY
+    hours: tuple[Hours, ...] = ()
+
+
+_FACES = frozenset({Method.FACE, Method.FACE_AND_PIN})
+_CARDS = frozenset({Method.CARD, Method.CARD_AND_PIN})
+_PINS = frozenset({Method.PIN, Method.FACE_AND_PIN, Method.CARD_AND_PIN})
+_TWO = frozenset({Method.FACE_AND_PIN, Method.CARD_AND_PIN})
+
+
+def modes(access: Access, now: Now) -> frozenset[Mode]:
+    """Give the mode in force; where the clock is not set, all that may be: each must be met."""
+    if not now.trusted:
+        return frozenset({access.mode, *(hours.mode for hours in access.hours)})
+    for hours in access.hours:
+        if any(span.start <= now.week_minute < span.end for span in hours.spans):
+            return frozenset({hours.mode})
+    return frozenset({access.mode})
+
+
+def accepts(modes: Iterable[Mode], method: Method, *, has_face: bool) -> bool:
+    """Say whether a method opens under all of these modes. has_face: the subject can show one."""
+    return all(_accepts(mode, method, has_face=has_face) for mode in modes)
+
+
+def _accepts(mode: Mode, method: Method, *, has_face: bool) -> bool:
+    match mode:
+        case Mode.ANY:
+            return method in _FACES | _CARDS | _PINS
+        case Mode.FACE:
+            return method in (_FACES if has_face else _CARDS | _PINS)
+        case Mode.FACE_AND_PIN:
+            return method in _TWO
+        case Mode.CARD:
+            return method in _CARDS
+        case Mode.PIN:  # pragma: no branch - there is no other mode
+            return method in _PINS
