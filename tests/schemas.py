@@ -10,7 +10,7 @@ import msgspec
 
 from agent.wire.commands import SHAPES, ButtonPress, LeaveRequest, LockPress
 from agent.wire.events import EVENTS, Ack, Envelope
-from agent.wire.states import Challenge, Reply, State
+from agent.wire.states import Alarm, Challenge, Reply, State
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -21,12 +21,13 @@ KINDS: dict[str, type] = {
     "reply": Reply,
     "challenge": Challenge,
     "state": State,
+    "duress": Alarm,
     "cmd-broker-lock": LockPress,
     "cmd-broker-button": ButtonPress,
     "cmd-leave": LeaveRequest,
     **{f"cmd-{operation}": shape for operation, shape in SHAPES.items()},
 }
-SAID_BY_DOORS = (Envelope, Reply, Challenge, State)
+SAID_BY_DOORS = (Envelope, Reply, Challenge, State, Alarm)
 """To the lists of words in these a later version may add."""
 _PLACE = "#/$defs/{name}"
 

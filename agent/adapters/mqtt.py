@@ -19,7 +19,7 @@ from agent.core.types import LockState
 from agent.ports import Post, Recorded
 from agent.wire.discovery import Discovery, access, birth_topic, messages, ring
 from agent.wire.events import encode_event, parse_ack
-from agent.wire.states import encode_challenge, encode_state
+from agent.wire.states import encode_alarm, encode_challenge, encode_state
 from agent.wire.topics import ONLINE, Topics, encode_contact, encode_lock_state
 
 REPEAT_EVERY = 1.0
@@ -67,6 +67,8 @@ class MqttReporter:
             self._queue(self._outgoing.send, self._topics.doorbell, rung)
         if (shown := access(recorded)) is not None:
             self._queue(self._outgoing.send, self._topics.access, shown)
+        if (forced := encode_alarm(recorded)) is not None:
+            self._queue(self._outgoing.send, self._topics.duress, forced)
         if recorded.head:
             self._set(self._topics.head, recorded.head.encode())
 

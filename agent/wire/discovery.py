@@ -17,8 +17,12 @@ PATIENCE = 10
 """Seconds for which a command of Home Assistant counts, by its own clock."""
 ACCESS = (
     "granted",
+    "admitted",
+    "visitor_admitted",
     "denied",
+    "code_denied",
     "locked_out",
+    "codes_locked_out",
     "commanded",
     "attack_presented",
     "exit_requested",
@@ -35,10 +39,12 @@ ACCESS = (
 _Config: TypeAlias = dict[str, object]
 
 _RING = "ring"  # a doorbell's only event type that Home Assistant knows
-_DECISIONS = {"granted": "granted", "denied": "denied", "attack_presented": "denied"}
+_DECISIONS = dict.fromkeys(("granted", "admitted", "visitor_admitted"), "granted") | dict.fromkeys(
+    ("denied", "code_denied", "attack_presented"), "denied"
+)
 # Named one by one, because an event may have fields some day that are none of a broker's business.
 _ALWAYS = ("subject", "method", "reason", "score")
-_WHERE_KNOWN = ("operation", "controller", "seconds", "active")
+_WHERE_KNOWN = ("operation", "controller", "seconds", "active", "visitor", "reader")
 _LOCK = "lock"
 
 

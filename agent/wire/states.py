@@ -7,12 +7,12 @@ import msgspec
 from msgspec import Meta
 
 from agent.core.effects import Answer
-from agent.core.events import Part
+from agent.core.events import DuressSignalled, Part
 from agent.core.orders import Rejection
 from agent.core.rules import Condition
 from agent.core.types import Suspension
-from agent.ports import SubjectRow
-from agent.wire.format import Version, decode
+from agent.ports import Recorded, SubjectRow
+from agent.wire.format import MAX_INTEGER, Version, decode
 
 PAGE = 100
 """Residents in one answer to `list`, at most."""
@@ -51,6 +51,19 @@ class Challenge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     v: Version
     challenge: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+
+
+class Alarm(msgspec.Struct, frozen=True):
+    """A subject opened the door under duress.
+
+    seq: number of the event that says so. wall: seconds since the Unix epoch, None while the clock
+    is not set.
+    """
+
+    v: Version
+    subject: str
+    seq: Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
+    wall: float | None
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -127,6 +140,15 @@ def encode_challenge(challenge: str) -> bytes:
 def read_challenge(payload: bytes) -> str:
     """Read a challenge. Raises ValueError."""
     return decode(payload, Challenge).challenge
+
+
+def encode_alarm(recorded: Recorded) -> bytes | None:
+    """Write that somebody opened under duress; None for any other event."""
+    event, now = recorded.event, recorded.now
+    if not isinstance(event, DuressSignalled):
+        return None
+    alarm = Alarm(1, event.subject, recorded.seq, now.wall if now.trusted else None)
+    return msgspec.json.encode(alarm)
 
 
 def encode_answer(answer: Answer) -> bytes:

@@ -69,6 +69,11 @@ class Topics:
         """What Home Assistant's doorbell shows."""
         return f"doorward/{self.door}/doorbell"
 
+    @property
+    def duress(self) -> str:
+        """That a resident opened under duress: for whoever is to help, and shown nowhere."""
+        return f"doorward/{self.door}/duress"
+
     def command(self, operation: str) -> str:
         """Name the topic of a command, as what follows `cmd/`; "#" stands for all."""
         return f"doorward/{self.door}/cmd/{operation}"

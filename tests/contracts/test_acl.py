@@ -40,6 +40,7 @@ SPOKEN = (
     "challenge",
     "access",
     "doorbell",
+    "duress",
     "reply/r-1",
 )
 HEARD = ("event/ack", "cmd/enrol", "cmd/erase", "cmd/open", "cmd/broker/open")
@@ -103,7 +104,7 @@ READ = {
     | of_any("status")
     | of(OFFICE, "cmd/enrol")
     | {"homeassistant/status"},
-    COLLECTOR: of_doors(*EVENTS, "state") | of_any("status") | {"homeassistant/status"},
+    COLLECTOR: of_doors(*EVENTS, "state", "duress") | of_any("status") | {"homeassistant/status"},
     HOME: of_doors(*(name for name in SPOKEN if name not in {"challenge", "reply/r-1"}))
     | of_any("status")
     | of(HOME, "cmd/enrol")

@@ -11,14 +11,14 @@ from msgspec.structs import replace
 from agent.adapters import link, mqtt, outgoing
 from agent.adapters.mqtt import MqttReporter
 from agent.core.effects import Answer
-from agent.core.events import DoorbellRang, Part, Started
+from agent.core.events import DoorbellRang, DuressSignalled, Part, Started
 from agent.core.inputs import Acknowledged, Faulted, Recovered
 from agent.core.orders import MAX_PAYLOAD, Delivered, Operation, Rejection, RemoteUnlock
 from agent.core.rules import Condition
-from agent.core.types import LockState
+from agent.core.types import LockState, SubjectId
 from agent.ports import Recorded
 from agent.wire.discovery import Discovery, access, messages, ring
-from agent.wire.states import encode_answer, encode_challenge, encode_state
+from agent.wire.states import encode_alarm, encode_answer, encode_challenge, encode_state
 from tests.brokers import Broker, Collector, collector, speaking
 from tests.contracts.doors import (
     ACK,
@@ -46,6 +46,7 @@ STATE = "doorward/front/state"
 CHALLENGE = "doorward/front/challenge"
 ACCESS = "doorward/front/access"
 DOORBELL = "doorward/front/doorbell"
+DURESS = "doorward/front/duress"
 BIRTH = "homeassistant/status"
 CONDITION = Condition(
     residents=3,
@@ -236,6 +237,18 @@ def test_home_assistant_is_told_of_what_happens_and_nothing_of_it_is_retained(
     told = [each for each in listener.messages if each.topic in {ACCESS, DOORBELL}]
     assert {(each.qos, each.retain) for each in told} == {(1, False)}
     assert retained(broker, ACCESS) == retained(broker, DOORBELL) == []
+
+
+def test_help_is_called_once_and_as_it_happens(
+    broker: Broker, listener: Collector, agent: Agent
+) -> None:
+    forced = Recorded(1, "boot", NOW, DuressSignalled(SubjectId("s-1")))
+    agent.reporter.republish(forced)
+    agent.reporter.publish(forced)
+    agent.reporter.publish(event(2))
+    assert eventually(lambda: len(listener.payloads(EVENT)) == 2)
+    assert listener.payloads(DURESS) == [encode_alarm(forced)]
+    assert retained(broker, DURESS) == []
 
 
 def test_home_assistant_is_not_told_again_of_what_is_over(

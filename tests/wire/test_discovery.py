@@ -9,11 +9,16 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from agent.core.credentials import Reader, VisitorId
 from agent.core.events import (
+    Admitted,
     AttackPresented,
+    CodeDenied,
+    CodesLockedOut,
     Commanded,
     Denied,
     DoorbellRang,
+    DuressSignalled,
     Enrolled,
     Event,
     FaultRaised,
@@ -22,10 +27,11 @@ from agent.core.events import (
     Revoked,
     Started,
     Tampered,
+    VisitorAdmitted,
 )
 from agent.core.guard import LONGEST_EXPIRY
 from agent.core.orders import Button, Delivered, Operation, Press
-from agent.core.types import AuthorityKind, LockState, Now, Reason, SubjectId
+from agent.core.types import AuthorityKind, LockState, Method, Now, Reason, SubjectId
 from agent.ports import Recorded
 from agent.wire import events
 from agent.wire.commands import read_command
@@ -422,6 +428,26 @@ def test_an_attack_is_a_refusal() -> None:
     assert (attack["event_type"], attack["decision"]) == ("attack_presented", "denied")
 
 
+def test_a_code_or_a_card_is_told_of_as_a_face_is() -> None:
+    by_pin = told(Admitted(SUBJECT, Method.PIN))
+    assert (by_pin["decision"], by_pin["subject"], by_pin["method"]) == ("granted", "s-1", "pin")
+    visit = told(VisitorAdmitted(VisitorId("v-1")))
+    assert (visit["decision"], visit["subject"], visit["visitor"]) == ("granted", None, "v-1")
+    wrong = told(CodeDenied(Reason.WRONG_CODE, Reader.KEYPAD, None))
+    assert (wrong["decision"], wrong["reason"], wrong["reader"]) == (
+        "denied",
+        "wrong_code",
+        "keypad",
+    )
+    assert told(CodesLockedOut(None, 60.0))["seconds"] == pytest.approx(60.0)
+
+
+def test_home_assistant_is_not_told_who_was_forced() -> None:
+    assert access(Recorded(1, "boot", NOW, DuressSignalled(SUBJECT))) is None
+    ((_, announced),) = messages("front", "1.2.3", Discovery.DEVICE, opens=True).items()
+    assert b"duress" not in announced
+
+
 def test_what_decides_nothing_has_no_decision() -> None:
     assert told(Enrolled(SUBJECT, AuthorityKind.CODE, 5, None))["decision"] is None
     assert told(Revoked(SUBJECT))["decision"] is None
@@ -504,6 +530,8 @@ def test_the_page_says_what_every_access_event_means() -> None:
 def test_the_page_names_every_attribute_of_an_access_event() -> None:
     attributes = told(GRANTED) | told(HeldOpen(1.0)) | told(Tampered(active=True))
     attributes |= told(Commanded(None, Operation.UNLOCK, "r-1", None))
+    attributes |= told(VisitorAdmitted(VisitorId("v-1")))
+    attributes |= told(CodeDenied(Reason.WRONG_CODE, Reader.KEYPAD, None))
     section = PAGE.partition("### Its attributes\n")[2].partition("\n#")[0]
     for name in attributes.keys() - {"event_type"}:
         assert f"`{name}`" in section

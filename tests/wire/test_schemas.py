@@ -80,6 +80,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "kind": "locked_out",
         "event": {"refusals": 5, "seconds": 30.0},
     },
+    "duress": {"v": 1, "subject": SUBJECT, "seq": 43, "wall": None},
     "cmd-broker-lock": {"v": 1, "action": "OPEN", "expires": 1_795_000_000},
     "cmd-broker-button": {"v": 1, "expires": 1_795_000_000},
     "cmd-leave": {"v": 1, "id": "r-1", "subject": SUBJECT, "code": "5f3a9c0b71d2e84610aa"},
@@ -90,7 +91,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     },
 }
 # What readers may meet more of later, and what must be exactly as agreed.
-OPEN = {"event", "reply", "state"}
+OPEN = {"event", "reply", "state", "duress"}
 
 
 def valid(name: str, payload: bytes) -> bool:

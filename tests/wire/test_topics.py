@@ -16,6 +16,7 @@ SPELLED = {
     "challenge": "doorward/front/challenge",
     "access": "doorward/front/access",
     "doorbell": "doorward/front/doorbell",
+    "duress": "doorward/front/duress",
 }
 
 
