@@ -26,9 +26,11 @@ from agent.adapters.store import SqliteStore
 from agent.adapters.systemd import NotifySocket
 from agent.adapters.vault import Vault
 from agent.config import Config, parse_config
+from agent.core.access import Access, Hours
 from agent.core.controller import Controller
 from agent.core.events import Restored, Started
 from agent.core.matching import Calibration
+from agent.core.policy import parse_schedule
 from agent.core.rules import Outside, Rules
 from agent.core.types import Notice, SubjectId
 from agent.errors import ConfigError, DamagedStoreError, StoreError
@@ -272,8 +274,11 @@ def assemble(  # noqa: PLR0913 - each is a part that the caller alone can choose
     rules = Rules(
         recognition=config.recognition,
         lockout=config.lockout,
+        access=_access(config),
+        codes=config.codes,
         enrolment=config.enrolment,
         release_seconds=config.door.release_seconds,
+        accessible_seconds=config.door.accessible_seconds,
         held_open_seconds=config.door.held_open_seconds,
         door=config.door.name,
         remote_unlock=config.mqtt.remote_unlock,
@@ -291,6 +296,11 @@ def assemble(  # noqa: PLR0913 - each is a part that the caller alone can choose
         started=Started(__version__, simulated),
         housekeeping=Housekeeping(store, config.retention),
     )
+
+
+def _access(config: Config) -> Access:
+    hours = (Hours(parse_schedule(each.when), each.mode) for each in config.access.hours)
+    return Access(config.access.mode, tuple(hours))
 
 
 def broker(config: Config) -> list[Reporter]:

@@ -8,10 +8,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from agent.core.access import Mode
 from agent.core.decision import Recognition
 from agent.core.enrolment import Enrolment
 from agent.core.orders import RemoteUnlock
-from agent.core.policy import Lockout
+from agent.core.policy import Lockout, parse_schedule
+from agent.core.throttle import Codes
 from agent.errors import ConfigError
 
 Line = Annotated[int, Meta(ge=0, le=27)]
@@ -32,8 +34,34 @@ class Door(Section, frozen=True):
     """Names the door on MQTT: lower-case letters, digits and hyphens, at most 32."""
     release_seconds: Annotated[float, Meta(ge=1, le=30)] = 5.0
     """How long one grant releases the door, in seconds."""
+    accessible_seconds: Annotated[float, Meta(ge=1, le=30)] = 15.0
+    """Likewise, for residents who need more time (`--accessible`)."""
     held_open_seconds: Annotated[float, Meta(ge=5, le=3600)] = 60.0
     """How long the door may stand open until an event tells of it, in seconds."""
+
+
+class Hours(Section, frozen=True):
+    """A mode for some of the week."""
+
+    when: str
+    """Local hours such as "mon-fri 22:00-06:00, sat 09:00-12:00"."""
+    mode: Mode
+    """What the door asks for then."""
+
+    def __post_init__(self) -> None:
+        if not parse_schedule(self.when):
+            raise ValueError("when must name hours, like 'mon-fri 08:00-18:00'")
+
+
+class Access(Section, frozen=True):
+    """What opens the door: a face, a PIN or a card, each alone or two together."""
+
+    mode: Mode = Mode.ANY
+    """any (a face, a PIN or a card), face (a PIN or card only of who has no face here), face+pin
+    (the PIN, and the face or a card), card or pin."""
+    hours: tuple[Hours, ...] = ()
+    """Other modes at other hours: `[[access.hours]]` with `when` and `mode`; the first that it is
+    time for counts. While the clock is not set, each of all these modes must be met."""
 
 
 class Camera(Section, frozen=True):
@@ -150,6 +178,8 @@ class Config(Section, frozen=True):
     """The whole file."""
 
     door: Door = Door()
+    access: Access = Access()
+    codes: Codes = Codes()
     camera: Camera = Camera()
     quality: Quality = Quality()
     recognition: Recognition = Recognition()
@@ -178,7 +208,7 @@ def parse_config(text: str, source: str) -> Config:
         what, _, where = str(error).partition(" - at ")
         key = where.strip("`").removeprefix("$").lstrip(".") or "top level"
         raise _refusal(source, key, what) from None
-    for name in ("recognition", "lockout", "enrolment"):
+    for name in ("recognition", "lockout", "enrolment", "codes"):
         # msgspec is strict about the keys of its own Structs only; the core has plain dataclasses.
         known = {field.name for field in fields(getattr(config, name))}
         for key in document.get(name, {}).keys() - known:
