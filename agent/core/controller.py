@@ -251,6 +251,8 @@ class Controller:
         locked: list[Effect] = []
         if opened_at is not None and not contact.is_open:
             locked = self._door.leaf_closed(opened_at)
+        if locked:
+            self._portal.relocked(now.monotonic)
         return [*locked, *changed, AnnounceContact(contact.is_open)]
 
     def _let_out(self, now: Now) -> list[Effect]:
