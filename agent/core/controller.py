@@ -150,7 +150,10 @@ class Controller:
         """Take one input and give the effects, to be done in order."""
         if self._roll.lapse(now):
             self._review()
+        standing = self._roll.standing
         effects = [*self._elapsed(now), *self._respond(happened, now)]
+        if self._roll.standing is not standing:
+            self._review()
         for effect in effects:
             if isinstance(effect, Energise):
                 self._portal.released(effect.grant.at + effect.seconds)
@@ -208,7 +211,7 @@ class Controller:
             case Recovered():
                 return self._recovered(happened.part)
             case Delivered():
-                return self._commanded(happened, now)
+                return self._remote.handle(happened, now, frozenset(self._faults))
             case Flooded():
                 return self._guard.reject(Rejection.FLOODED, happened.count)
             case Rung():
@@ -260,13 +263,6 @@ class Controller:
         # Before it is recorded, and even if it cannot be: nobody is locked in by a full disk.
         return [*self._door.release(grant), Show(Indication.GRANTED), Append(ExitRequested())]
 
-    def _commanded(self, delivered: Delivered, now: Now) -> list[Effect]:
-        standing = self._roll.standing
-        effects = self._remote.handle(delivered, now, frozenset(self._faults))
-        if self._roll.standing is not standing:
-            self._review()
-        return effects
-
     def _loaded(self, loaded: StoreLoaded, now: Now) -> list[Effect]:
         self._roll.load(loaded, now)
         if not self._roll.due:
@@ -274,7 +270,6 @@ class Controller:
         self._enroller.loaded(loaded.codes)
         self._guard.loaded(loaded.controllers)
         self._entry.loaded(loaded, now.monotonic)
-        self._review()
         return []
 
     def _review(self) -> None:
