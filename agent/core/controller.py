@@ -11,6 +11,7 @@ from agent.core.door import Door
 from agent.core.effects import (
     AnnounceContact,
     Append,
+    Drop,
     Effect,
     Energise,
     Indication,
@@ -157,6 +158,8 @@ class Controller:
         for effect in effects:
             if isinstance(effect, Energise):
                 self._portal.released(effect.grant.at + effect.seconds)
+            elif isinstance(effect, Drop):
+                self._portal.locked(now.monotonic)
         # What follows an opening that fails is left undone: what must not be lost waits instead.
         if not any(isinstance(effect, Energise) for effect in effects):
             effects += self._settle(now)

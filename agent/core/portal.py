@@ -24,6 +24,10 @@ class Portal:
         """Take note that the leaf may be opened. until: monotonic seconds."""
         self._released_until = max(self._released_until, until + GRACE)
 
+    def locked(self, now: float) -> None:
+        """Take note that the leaf may not be opened any more. now: monotonic seconds."""
+        self._released_until = min(self._released_until, now + GRACE)
+
     def changed(self, now: float, *, is_open: bool) -> list[Effect]:
         """Take what the contact says. now: monotonic seconds."""
         before, self.is_open = self.is_open, is_open
