@@ -102,17 +102,17 @@ class Entry:
 
     def _present(self, subject: Subject, factor: Factor, now: Now, *, duress: bool) -> list[Effect]:
         reader = Reader.KEYPAD if factor is Factor.PIN else Reader.CARD_READER
-        before = self._throttle.attempts
-        self._throttle.right(reader)
         if self._service.asks:
             method = Method.PIN if factor is Factor.PIN else Method.CARD
             return self._service.identified(subject, method, now)
         method_or_reason = self._admission.method(subject, factor, now)
-        if method_or_reason is None:
-            return self._admission.wait(subject, factor, now, duress=duress)
         if isinstance(method_or_reason, Reason):
             denied = CodeDenied(method_or_reason, reader, subject.id)
             return [Append(denied), Show(Indication.REFUSED)]
+        before = self._throttle.attempts
+        self._throttle.right(reader)
+        if method_or_reason is None:
+            return self._admission.wait(subject, factor, now, duress=duress)
         grant = Grant(subject.id, method_or_reason, None, now.monotonic)
         event = Admitted(subject.id, grant.method)
         after = self._throttle.attempts
@@ -120,11 +120,11 @@ class Entry:
         return self._admission.admit(subject, grant, event, duress=duress, change=change)
 
     def _visit(self, visitor: Visitor, now: Now) -> list[Effect]:
-        self._throttle.right(Reader.KEYPAD)
         objection = _objection(visitor, now)
         if objection is not None:
             denied = CodeDenied(objection, Reader.KEYPAD, None)
             return [Append(denied), Show(Indication.REFUSED)]
+        self._throttle.right(Reader.KEYPAD)
         del self._visitors[visitor.id]
         grant = Grant(None, Method.VISITOR, None, now.monotonic)
         spent = Append(VisitorAdmitted(visitor.id), ForgetVisitor(visitor.id))
