@@ -112,12 +112,17 @@ class Entry:
             denied = CodeDenied(method_or_reason, reader, subject.id)
             return [Append(denied), Show(Indication.REFUSED)]
         self._throttle.right(reader)
+        # Whoever comes to enter did not come to choose, nor did whoever stands there next.
+        ended = self._service.end()
         if method_or_reason is None:
-            return self._admission.wait(subject, factor, now, duress=duress)
+            return [*ended, *self._admission.wait(subject, factor, now, duress=duress)]
         grant = Grant(subject.id, method_or_reason, None, now.monotonic)
         event = Admitted(subject.id, grant.method)
         change = self._unkept_attempts()
-        return self._admission.admit(subject, grant, event, duress=duress, change=change)
+        return [
+            *ended,
+            *self._admission.admit(subject, grant, event, duress=duress, change=change),
+        ]
 
     def _visit(self, visitor: Visitor, now: Now) -> list[Effect]:
         objection = _objection(visitor, now)
