@@ -85,6 +85,8 @@ class Admission:
         together = [
             (other, method)
             for other, method in _TOGETHER[factor]
+            # A face that was shown before its consent fell does not count any more.
+            if has_face or other is not Factor.FACE
             if accepts(in_force, method, has_face=has_face)
         ]
         for other, method in together:

@@ -11,6 +11,7 @@ from agent.core.door import Door
 from agent.core.effects import (
     AnnounceContact,
     Append,
+    Drop,
     Effect,
     Energise,
     Indication,
@@ -150,10 +151,15 @@ class Controller:
         """Take one input and give the effects, to be done in order."""
         if self._roll.lapse(now):
             self._review()
+        standing = self._roll.standing
         effects = [*self._elapsed(now), *self._respond(happened, now)]
+        if self._roll.standing is not standing:
+            self._review()
         for effect in effects:
             if isinstance(effect, Energise):
                 self._portal.released(effect.grant.at + effect.seconds)
+            elif isinstance(effect, Drop):
+                self._portal.locked(now.monotonic)
         # What follows an opening that fails is left undone: what must not be lost waits instead.
         if not any(isinstance(effect, Energise) for effect in effects):
             effects += self._settle(now)
@@ -208,7 +214,7 @@ class Controller:
             case Recovered():
                 return self._recovered(happened.part)
             case Delivered():
-                return self._commanded(happened, now)
+                return self._remote.handle(happened, now, frozenset(self._faults))
             case Flooded():
                 return self._guard.reject(Rejection.FLOODED, happened.count)
             case Rung():
@@ -251,8 +257,6 @@ class Controller:
         locked: list[Effect] = []
         if opened_at is not None and not contact.is_open:
             locked = self._door.leaf_closed(opened_at)
-        if locked:
-            self._portal.relocked(now.monotonic)
         return [*locked, *changed, AnnounceContact(contact.is_open)]
 
     def _let_out(self, now: Now) -> list[Effect]:
@@ -262,13 +266,6 @@ class Controller:
         # Before it is recorded, and even if it cannot be: nobody is locked in by a full disk.
         return [*self._door.release(grant), Show(Indication.GRANTED), Append(ExitRequested())]
 
-    def _commanded(self, delivered: Delivered, now: Now) -> list[Effect]:
-        standing = self._roll.standing
-        effects = self._remote.handle(delivered, now, frozenset(self._faults))
-        if self._roll.standing is not standing:
-            self._review()
-        return effects
-
     def _loaded(self, loaded: StoreLoaded, now: Now) -> list[Effect]:
         self._roll.load(loaded, now)
         if not self._roll.due:
@@ -276,7 +273,6 @@ class Controller:
         self._enroller.loaded(loaded.codes)
         self._guard.loaded(loaded.controllers)
         self._entry.loaded(loaded, now.monotonic)
-        self._review()
         return []
 
     def _review(self) -> None:

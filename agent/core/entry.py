@@ -44,6 +44,7 @@ class Entry:
         self._admission = admission
         self._service = service
         self._throttle = Throttle(rules)
+        self._kept = self._throttle.attempts
         self._visitors: dict[VisitorId, Visitor] = {}
         self._lapsed: set[VisitorId] = set()
 
@@ -51,6 +52,7 @@ class Entry:
         """Take the store's visitors and, the first time, attempts. now: monotonic seconds."""
         self._visitors = {visitor.id: visitor for visitor in loaded.visitors}
         self._lapsed.clear()
+        self._kept = loaded.attempts
         self._throttle.load(loaded.attempts, now, of_this_boot=loaded.attempts_of_this_boot)
 
     def code(self, digest: bytes, now: Now, faults: frozenset[Part]) -> list[Effect]:
@@ -102,40 +104,50 @@ class Entry:
 
     def _present(self, subject: Subject, factor: Factor, now: Now, *, duress: bool) -> list[Effect]:
         reader = Reader.KEYPAD if factor is Factor.PIN else Reader.CARD_READER
-        before = self._throttle.attempts
-        self._throttle.right(reader)
         if self._service.asks:
             method = Method.PIN if factor is Factor.PIN else Method.CARD
             return self._service.identified(subject, method, now)
         method_or_reason = self._admission.method(subject, factor, now)
-        if method_or_reason is None:
-            return self._admission.wait(subject, factor, now, duress=duress)
         if isinstance(method_or_reason, Reason):
             denied = CodeDenied(method_or_reason, reader, subject.id)
             return [Append(denied), Show(Indication.REFUSED)]
+        self._throttle.right(reader)
+        # Whoever comes to enter did not come to choose, nor did whoever stands there next.
+        ended = self._service.end()
+        if method_or_reason is None:
+            return [*ended, *self._admission.wait(subject, factor, now, duress=duress)]
         grant = Grant(subject.id, method_or_reason, None, now.monotonic)
         event = Admitted(subject.id, grant.method)
-        after = self._throttle.attempts
-        change = None if after == before else SetAttempts(after)
-        return self._admission.admit(subject, grant, event, duress=duress, change=change)
+        change = self._unkept_attempts()
+        return [
+            *ended,
+            *self._admission.admit(subject, grant, event, duress=duress, change=change),
+        ]
 
     def _visit(self, visitor: Visitor, now: Now) -> list[Effect]:
-        self._throttle.right(Reader.KEYPAD)
         objection = _objection(visitor, now)
         if objection is not None:
             denied = CodeDenied(objection, Reader.KEYPAD, None)
             return [Append(denied), Show(Indication.REFUSED)]
+        self._throttle.right(Reader.KEYPAD)
         del self._visitors[visitor.id]
         grant = Grant(None, Method.VISITOR, None, now.monotonic)
         spent = Append(VisitorAdmitted(visitor.id), ForgetVisitor(visitor.id))
         return [spent, *self._door.release(grant), Show(Indication.GRANTED)]
 
+    def _unkept_attempts(self) -> SetAttempts | None:
+        if self._throttle.attempts == self._kept:
+            return None
+        self._kept = self._throttle.attempts
+        return SetAttempts(self._kept)
+
     def _wrong(self, reader: Reader, now: Now) -> list[Effect]:
         shut = self._throttle.wrong(reader, now.monotonic)
         denied = CodeDenied(Reason.WRONG_CODE, reader, None)
+        self._kept = self._throttle.attempts
         # Committed before anybody learns that it was wrong.
         effects: list[Effect] = [
-            Append(denied, SetAttempts(self._throttle.attempts)),
+            Append(denied, SetAttempts(self._kept)),
             Show(Indication.REFUSED),
         ]
         if shut is not None:

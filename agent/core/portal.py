@@ -24,8 +24,8 @@ class Portal:
         """Take note that the leaf may be opened. until: monotonic seconds."""
         self._released_until = max(self._released_until, until + GRACE)
 
-    def relocked(self, now: float) -> None:
-        """Take note that the lock holds again before its time. now: monotonic seconds."""
+    def locked(self, now: float) -> None:
+        """Take note that the leaf may not be opened any more. now: monotonic seconds."""
         self._released_until = min(self._released_until, now + GRACE)
 
     def changed(self, now: float, *, is_open: bool) -> list[Effect]:

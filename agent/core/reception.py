@@ -96,11 +96,11 @@ class Reception:
         if self._service.asks:
             self._presentation.clear()
             return self._service.identified(subject, Method.FACE, now)
+        if self._admission.rests(subject.id, now.monotonic):
+            return []
         method = self._admission.method(subject, Factor.FACE, now)
         if isinstance(method, Reason):
             return self._refuse(Refusal(method, subject.id), seen, now)
-        if self._admission.rests(subject.id, now.monotonic):
-            return []
         if method is None:
             self._presentation.clear()
             return self._admission.wait(subject, Factor.FACE, now, duress=False)

@@ -1,8 +1,8 @@
 """How many wrong codes and cards a door takes, and how long it takes none after that.
 
-A row of wrong entries shuts the one reader, for longer each time, until a right one. Whoever has a
-right one could use it to end the row and go on guessing: so all wrong entries also add up, whatever
-is between them, to a level that only time drains. Both survive restarts.
+A row of wrong entries shuts the one reader, for longer each time, until one that may open the door.
+Whoever has such a one could use it to end the row and go on guessing: so all wrong entries also add
+up, whatever is between them, to a level that only time drains. Both survive restarts.
 """
 
 from dataclasses import dataclass, replace
@@ -95,7 +95,7 @@ class Throttle:
         return (reader, seconds) if seconds else None
 
     def right(self, reader: Reader) -> None:
-        """End a row of wrong entries."""
+        """End a row of wrong entries, with one that may open the door."""
         self._keep(reader, Strikes())
 
     def _seconds(self, in_a_row: int) -> float:

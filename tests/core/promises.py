@@ -21,6 +21,7 @@ from agent.core.effects import (
     Enrol,
     Erase,
     Indication,
+    Light,
     Show,
     SpendCodes,
     SuspendConsent,
@@ -40,6 +41,7 @@ from agent.core.events import (
     Granted,
     LockedOut,
     Part,
+    SelfServiceBegun,
 )
 from agent.core.inputs import (
     EnrolButtonHeld,
@@ -50,7 +52,7 @@ from agent.core.inputs import (
     Observed,
     Recovered,
 )
-from agent.core.orders import Delivered, Leave
+from agent.core.orders import Delivered
 from agent.core.policy import parse_schedule
 from agent.core.rules import Rules
 from agent.core.types import (
@@ -62,6 +64,7 @@ from agent.core.types import (
     LockState,
     Now,
     Probe,
+    QualityIssue,
     Reason,
     Span,
     Subject,
@@ -76,6 +79,8 @@ ALIKE = 0.6
 SAME = 0.97
 """Cosine of two templates that no margin can tell apart."""
 
+BLOCKING = {Part.CAMERA, Part.STORE, Part.RELEASE}
+"""Without these nobody may enter by face."""
 STRANGERS_REASONS = {Reason.NO_MATCH, Reason.AMBIGUOUS, Reason.INCONSISTENT, Reason.WRONG_MODEL}
 
 
@@ -134,6 +139,15 @@ class Enrolling:
 
 
 @dataclass(slots=True)
+class Serving:
+    """A self-service under way. subject: None until it is known who is there."""
+
+    until: float
+    subject: SubjectId | None = None
+    holds: int = 0
+
+
+@dataclass(slots=True)
 class Account:
     """Adds up what the door may do. Give it every input before and all effects after."""
 
@@ -148,6 +162,8 @@ class Account:
     faults: set[Part] = field(default_factory=set)
     open_until: float | None = None
     enrolling: Enrolling | None = None
+    serving: Serving | None = None
+    lit_until: float | None = None
     evidence: list[tuple[float, Person, str]] = field(default_factory=list)
     spent: set[EnrolmentCode] = field(default_factory=set)
     visit: tuple[SubjectId, float] | None = None
@@ -159,6 +175,8 @@ class Account:
     _refused_at: list[float] = field(default_factory=list)
     _locked_out_until: float = -math.inf
     _showing: Indication = Indication.IDLE
+    _dark: bool = False
+    _lit: bool = False
     _owed: SubjectId | None = None
     _lockout_owed: bool = False
     _spending_owed: bool = False
@@ -176,7 +194,7 @@ class Account:
     @property
     def blocked(self) -> bool:
         """Whether a part without which nobody may enter is at fault."""
-        return bool(self.faults - {Part.BROKER})
+        return bool(self.faults & BLOCKING)
 
     def locked_out(self, now: Now) -> bool:
         """Whether too many were refused in a row."""
@@ -240,7 +258,8 @@ class Account:
 
         Of twins in one household, either.
         """
-        looking = not (self.blocked or self.enrolling or self.locked_out(now))
+        busy = self.enrolling or self.serving
+        looking = not (self.blocked or busy or self.locked_out(now))
         if not looking or now.monotonic < self.retry_at or self.gallery_model != MODEL:
             return []
         same = [kept.subject for kept in self.same(person)]
@@ -310,9 +329,18 @@ class Account:
     def before(self, happened: Input, now: Now) -> None:
         """Take an input that the door is about to get."""
         self._sift(now)
+        if self.serving is not None and now.monotonic >= self.serving.until:
+            self.serving = None
+        self._light(happened, now)
         match happened:
             case Observed():
                 self._watch(happened, now)
+            case EnrolButtonHeld():
+                self._hold_button(happened, now)
+            case EnrolButtonPressed() if self.serving is not None:
+                confirming = self.serving.holds > 0
+                self.serving.holds, self.serving.until = 0, now.monotonic + 20
+                self.serving = self.serving if confirming else None
             case EnrolCommanded():
                 known = [c for c in self.codes if c not in self.spent]
                 if known and self.authority(happened, now) is None:
@@ -320,13 +348,18 @@ class Account:
                     self.codes = ()
                     self._spending_owed = True
             case Delivered():
-                self._order_erasure(wish_in(happened))
+                wanted = wish_in(happened)
+                known = self.kept.get(wanted.subject)
+                if known is not None and known.subject.leave_code == wanted.code != "":
+                    self._order_erasure(wanted.subject)
             case Recovered():
                 self.faults.discard(happened.part)
             case Faulted() if happened.part not in self.faults:
                 self.faults.add(happened.part)
-                if happened.part is not Part.BROKER:
+                if happened.part in BLOCKING:
                     self._fail()
+                if happened.part in BLOCKING - {Part.CAMERA}:
+                    self.serving = None
             case _:
                 pass
 
@@ -346,17 +379,40 @@ class Account:
         if self.visit is not None and self.visit[0] not in self.present:
             self.visit = None
 
-    def _order_erasure(self, wanted: Leave) -> None:
-        known = self.kept.get(wanted.subject)
-        right = known is not None and known.subject.leave_code == wanted.code != ""
-        if right and wanted.subject not in self._leaving:
-            self._leaving.add(wanted.subject)
-            self._erasures_owed.add(wanted.subject)
-            self._suspensions_owed.pop(wanted.subject, None)
-            self._unsure.pop(wanted.subject, None)
-            self.present.pop(wanted.subject, None)
-            if self.visit is not None and self.visit[0] == wanted.subject:
+    def _order_erasure(self, subject: SubjectId) -> None:
+        if subject in self.kept and subject not in self._leaving:
+            self._leaving.add(subject)
+            self._erasures_owed.add(subject)
+            self._suspensions_owed.pop(subject, None)
+            self._unsure.pop(subject, None)
+            self.present.pop(subject, None)
+            if self.visit is not None and self.visit[0] == subject:
                 self.visit = None
+
+    def _light(self, happened: Input, now: Now) -> None:
+        if self.lit_until is not None and now.monotonic >= self.lit_until:
+            self.lit_until = None
+        touched = isinstance(happened, EnrolButtonHeld)
+        if isinstance(happened, Observed):
+            age = now.monotonic - happened.captured_at
+            if not 0 <= age <= self.rules.recognition.max_age:
+                return
+            if self.lit_until is None:
+                self._dark = happened.nearest is QualityIssue.TOO_DARK or happened.luma < 40
+            touched = happened.faces > 0 or happened.moved
+        if touched and self._dark:
+            self.lit_until = now.monotonic + 20
+
+    def _hold_button(self, happened: EnrolButtonHeld, now: Now) -> None:
+        enrols = self.enrolling is not None and now.monotonic < self.enrolling.until
+        if self.serving is not None and self.serving.subject is not None:
+            self.serving.holds, self.serving.until = self.serving.holds + 1, now.monotonic + 20
+            if self.serving.holds == 3:
+                self._order_erasure(self.serving.subject)
+                self.serving = None
+                self.reached["left by the button"] += 1
+        elif not (enrols or self.authority(happened, now) or self.faults & BLOCKING - {Part.CAMERA}):
+            self.serving = Serving(now.monotonic + 15)
 
     def _fail(self) -> None:
         """Whatever was under way is over: it may have been what failed."""
@@ -376,6 +432,9 @@ class Account:
         if not fresh or self.blocked or seen.nearest is None:
             return
         if self.enrolling is not None and now.monotonic < self.enrolling.until:
+            self.evidence.clear()
+            return
+        if self.serving is not None and self.serving.subject is not None:
             self.evidence.clear()
             return
         looking = not self.locked_out(now) and now.monotonic >= self.retry_at
@@ -422,8 +481,12 @@ class Account:
                         "an indication shown twice",
                     )
                     self._showing = effect.indication
+                case Light():
+                    promise(effect.on is not self._lit, "a light switched to what it is")
+                    self._lit = effect.on
                 case _:
                     pass
+        promise(self._lit is (self.lit_until is not None), "a light that is not as it should be")
         promise(self._owed is None, "a grant that releases nothing though the door is locked")
         promise(not self._lockout_owed, "too many refusals without a lockout")
         if Part.STORE not in self.faults:
@@ -448,6 +511,16 @@ class Account:
                 self._granted(event, happened, now)
             case Denied():
                 self._denied(event, now)
+            case SelfServiceBegun(subject=subject):
+                who = self.present.get(subject)
+                asked = self.serving is not None and self.serving.subject is None
+                promise(asked, "a self-service that nobody asked for")
+                promise(who is not None, "a self-service for nobody who is matched")
+                if who is not None:
+                    self._proven(who, self.rules.recognition.min_frames)
+                self.serving = Serving(now.monotonic + 20, subject)
+                self.evidence.clear()
+                self.reached["self-service"] += 1
             case LockedOut():
                 promise(self._lockout_owed, "a lockout after too few refusals")
                 self._lockout_owed = False
@@ -500,6 +573,7 @@ class Account:
         promise(isinstance(happened, Observed), "a grant without a frame")
         promise(not self.blocked, "a grant in spite of a fault")
         promise(self.enrolling is None, "a grant during an enrolment")
+        promise(self.serving is None, "a grant to somebody who held the button")
         promise(not self.locked_out(now), "a grant in a lockout")
         promise(now.monotonic >= self.retry_at, "a grant right after a refusal")
         promise(who is not None, "a grant to somebody who is not enrolled or has not consented")

@@ -594,8 +594,10 @@ class Machine(RuleBasedStateMachine):
         account = self.account
         may = account.authority(wanted, self.now) and not account.blocked
         free = account.enrolling is None or self.clock >= account.enrolling.until
+        serving = account.serving if isinstance(wanted, EnrolButtonHeld) else None
+        serves = serving is not None and serving.subject is not None and self.clock < serving.until
         self.give(wanted)
-        if may and free and not self.disk_full:
+        if may and free and not serves and not self.disk_full:
             begun = account.enrolling is not None and account.enrolling.subject == wanted.subject
             promise(begun, "an authority turned away")
 
@@ -762,7 +764,9 @@ class Machine(RuleBasedStateMachine):
         is_open = account.open_until is not None
         promise((controller.lock_state is LockState.UNLOCKED) is is_open, "a wrong lock state")
         until = account.enrolling.until if account.enrolling else INFINITY
-        due = min(account.open_until if account.open_until is not None else INFINITY, until)
+        over = account.serving.until if account.serving else INFINITY
+        ends = (account.open_until, account.lit_until)
+        due = min(*(INFINITY if end is None else end for end in ends), until, over)
         promise(controller.wake_at == due, "a deadline that nobody is woken for")
 
 

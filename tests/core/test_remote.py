@@ -508,7 +508,15 @@ def test_a_fault_locks_nobody_in_who_is_on_the_way_out(part: Part) -> None:
     assert Drop() in site.give(Tick(), after=5.0)
     site.give(Recovered(part))
     site.order(Operation.UNLOCK)
-    assert Drop() in site.give(Faulted(part, "broken"))
+    assert Drop() in site.give(Faulted(Part.STORE, "broken"))
+
+
+def test_a_camera_at_fault_leaves_a_door_open_that_was_opened_from_afar() -> None:
+    site = Site()
+    site.order(Operation.UNLOCK)
+
+    assert Drop() not in site.give(Faulted(Part.CAMERA, "gone"))
+    assert Drop() in site.give(Tick(), after=5.0)
 
 
 def test_a_release_that_fails_is_dropped_whoever_is_on_the_way_out() -> None:
@@ -544,7 +552,7 @@ def test_a_release_that_does_not_work_is_not_asked_to() -> None:
 def test_the_doorbell_and_the_case_are_recorded() -> None:
     site = Site()
 
-    assert site.give(Rung()) == [Append(DoorbellRang())]
+    assert site.give(Rung()) == [Append(DoorbellRang()), Show(Indication.DOORBELL)]
     assert site.give(TamperChanged(active=True)) == [Append(Tampered(active=True))]
     assert site.controller.condition.tamper
     assert site.give(TamperChanged(active=False)) == [Append(Tampered(active=False))]
