@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent import __version__
 from agent.adapters import backup
@@ -40,6 +41,9 @@ from agent.runtime import Door, Runtime
 from agent.vision.calibration import load_calibration
 from agent.vision.pipeline import load_pipeline
 from agent.wire.commands import read_command
+
+if TYPE_CHECKING:
+    from agent.adapters.digest import CodeDigest
 
 SYSTEM_CONFIG = Path("/etc/doorward/doorward.toml")
 SERVICE_STATE = Path("/var/lib/doorward")
@@ -121,6 +125,13 @@ def device_key(config: Config) -> DeviceKey:
     if isinstance(source, KeyFile) and fresh:
         source.make()
     return source.read()
+
+
+def code_digest(config: Config) -> "CodeDigest":
+    """Give what makes digests of codes and cards with the device key. Raises StoreError."""
+    from agent.adapters.digest import CodeDigest  # noqa: PLC0415 - comes with the readers
+
+    return CodeDigest(device_key(config))
 
 
 def database(config: Config) -> Path:

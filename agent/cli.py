@@ -9,20 +9,28 @@ import click
 from msgspec import to_builtins
 from tabulate import tabulate
 
-from agent import app, certificates, controllers, operations, records
+from agent import app, certificates, controllers, operations, people, records
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import ConsoleReporter, as_json, as_object, in_words, local_time
-from agent.command import command, main, operator, table
+from agent.command import (
+    command,
+    main,
+    not_after_option,
+    not_before_option,
+    operator,
+    schedule_option,
+    table,
+    validity,
+)
 from agent.config import Config
 from agent.core.events import Enrolled
-from agent.core.policy import parse_schedule
-from agent.core.types import SubjectId, Terms, Validity
+from agent.core.types import SubjectId, Terms
 from agent.demonstration.story import play
 from agent.doctor import examine, remove_discovery as forget_in_home_assistant
 from agent.errors import StoreError
 from agent.remote import commands, listening
 
-__all__ = ["certificates", "commands", "controllers", "listening", "main", "records"]
+__all__ = ["certificates", "commands", "controllers", "listening", "main", "people", "records"]
 
 
 @command("doorward run --simulate --camera frames:pictures")
@@ -43,9 +51,10 @@ def run(config: Path | None, *, camera: str, simulate: bool, json: bool) -> None
 @click.option("--label", default="", help="Who it is; stays in the database, never on MQTT.")
 @click.option("--household", help="Residents of one household are not told apart at all cost.")
 @click.option("--administrator", is_flag=True, help="May authorise enrolments at the door.")
-@click.option("--not-before", type=click.DateTime(), help="Admit from this local time on.")
-@click.option("--not-after", type=click.DateTime(), help="Admit until this local time.")
-@click.option("--schedule", default="", help="Admit then only, like 'mon-fri 08:00-18:00'.")
+@not_before_option
+@not_after_option
+@schedule_option
+@click.option("--accessible", is_flag=True, help="Needs more time: the door stays released longer.")
 @click.option("--minor", is_flag=True, help="A child: a guardian must consent.")
 @click.option("--guardian", help="Who consents for a minor.")
 @click.option("--authorised-by", default=operator, help="For the consent receipt.")
@@ -60,6 +69,7 @@ def enrol(  # noqa: PLR0913 - one parameter an option
     not_before: datetime | None,
     not_after: datetime | None,
     schedule: str,
+    accessible: bool,
     minor: bool,
     guardian: str | None,
     authorised_by: str,
@@ -67,13 +77,9 @@ def enrol(  # noqa: PLR0913 - one parameter an option
     json: bool,
 ) -> None:
     """Authorise one enrolment by the enrol button, and wait for it."""
+    admitted = validity(not_before, not_after, schedule)
     try:
-        spans = parse_schedule(schedule)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--schedule") from None
-    validity = Validity(_epoch(not_before), _epoch(not_after), spans)
-    try:
-        terms = Terms(label, household, administrator, validity, minor, guardian)
+        terms = Terms(label, household, administrator, admitted, minor, guardian, accessible)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--guardian") from None
     console = ConsoleReporter(click.echo, as_json=json)
@@ -118,12 +124,16 @@ def list_(config: Path | None, *, json: bool) -> None:
             _bounds(row.not_before, row.not_after),
             row.schedule or "always",
             row.references,
+            "yes" if row.pin else "",
+            row.cards,
+            "yes" if row.accessible else "",
             local_time(row.enrolled_at),
         ]
         for row in subjects
     ]
     titles = ["subject", "label", "household", "role", "state", "valid", "hours", "references"]
-    table([*titles, "enrolled"], rows, "Nobody is enrolled: `doorward enrol` begins.")
+    titles += ["PIN", "cards", "accessible", "enrolled"]
+    table(titles, rows, "Nobody is enrolled: `doorward enrol` begins.")
 
 
 @command("doorward revoke s-0123456789abcdef")
@@ -196,13 +206,6 @@ def _remove_discovery(config: Config, *, json: bool) -> None:
         again = "the door announces itself again when it connects, or Home Assistant starts"
         mend = 'set [mqtt] discovery = "off"'
         click.echo(f"doorward: mqtt.discovery: {again}: {mend}", err=True)
-
-
-def _epoch(local: datetime | None) -> float | None:
-    try:
-        return None if local is None else local.astimezone().timestamp()
-    except (ValueError, OverflowError):
-        raise click.BadParameter(f"{local} is out of range") from None
 
 
 def _bounds(not_before: float | None, not_after: float | None) -> str:

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -12,7 +13,9 @@ import click
 from tabulate import tabulate
 
 from agent import __version__, app
-from agent.errors import DoorwardError
+from agent.core.policy import parse_schedule
+from agent.core.types import Validity
+from agent.errors import ConfigError, DoorwardError
 
 BAD_INPUT = 2
 UNFORESEEN = 70
@@ -57,6 +60,29 @@ def main(ctx: click.Context, config: Path | None) -> None:
     logging.basicConfig(format="doorward: %(message)s")
     # Read when a command runs, so that a mistake in the file keeps nobody from --help.
     ctx.obj = config
+
+
+_BOUND = click.DateTime()
+not_before_option = click.option("--not-before", type=_BOUND, help="Admit from this local time.")
+not_after_option = click.option("--not-after", type=_BOUND, help="Admit until this local time.")
+schedule_option = click.option("--schedule", default="", help="Like 'mon-fri 08:00-18:00'.")
+
+
+def validity(not_before: datetime | None, not_after: datetime | None, schedule: str) -> Validity:
+    """Give what these three options say. Raises ConfigError."""
+    try:
+        spans = parse_schedule(schedule)
+    except ValueError as error:
+        raise ConfigError(f"--schedule: {error}") from None
+    return Validity(epoch(not_before), epoch(not_after), spans)
+
+
+def epoch(local: datetime | None) -> float | None:
+    """Give a local time as seconds since the Unix epoch. Raises ConfigError."""
+    try:
+        return None if local is None else local.astimezone().timestamp()
+    except (ValueError, OverflowError):
+        raise ConfigError(f"{local}: is out of range: give a date from 1970 to 9999") from None
 
 
 with_json = click.option("--json", is_flag=True, help="Print JSON, for programs.")

@@ -250,7 +250,9 @@ def status(config: Config) -> Status:
         running=app.agent_is_running(config),
         residents=admitted,
         revoked=revoked,
-        suspended=len(subjects) - len(roll.standing),
+        suspended=sum(
+            each.consent is not None and each.id not in roll.standing for each in subjects
+        ),
         compared=len(roll.gallery.subjects),
         threshold=threshold_for(calibration, len(roll.gallery.subjects), target),
         target_fpir=target,

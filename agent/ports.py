@@ -66,7 +66,9 @@ class SubjectRow:
     """What an administrator sees of a subject. Times are seconds since the Unix epoch.
 
     seen_on: the day on which the subject was last admitted, or enrolled; None where the clock was
-    not set then.
+    not set then. references: how many templates there are; none of who has no face here.
+    authorised_by, notice: of the consent; empty without one. pin, duress_pin: whether there is one.
+    cards: how many.
     """
 
     id: str
@@ -85,6 +87,20 @@ class SubjectRow:
     notice: str
     consent_expires: float | None
     suspended: Suspension | None
+    accessible: bool
+    pin: bool
+    duress_pin: bool
+    cards: int
+
+
+@dataclass(frozen=True, slots=True)
+class VisitorRow:
+    """What an administrator sees of a visitor. Times are seconds since the Unix epoch."""
+
+    id: str
+    label: str
+    not_before: float
+    not_after: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +210,7 @@ class Store(Protocol):
         ...
 
     def load(self, model: str) -> StoreLoaded:
-        """Give the gallery of references made by this model, all subjects, and the live codes.
+        """Give the gallery of references made by this model, and all else that deciding needs.
 
         A reference of another model, or of somebody without consent receipt, is left out of the
         gallery. Raises StoreError where anything was altered, taken out, put in or put back.
@@ -208,9 +224,11 @@ class Store(Protocol):
     def append(self, event: Event, now: Now, change: Change | None = None) -> Recorded:
         """Commit an event and its change in one transaction; then they survive a power cut.
 
-        A Granted for somebody who is not enrolled, is revoked, or has no consent as of the commit
-        is refused: the decision may be older than what another process has done since. An Erase is
-        followed by an ErasureCertified of the store's own, once nothing is left.
+        The decision may be older than what another process has done since, so some are refused as
+        of the commit: a Granted or Admitted for somebody who is not enrolled or is revoked, a
+        Granted without a consent that counts, a VisitorAdmitted whose code is gone. So is a PIN, a
+        card or a code that another has. An Erase is followed by an ErasureCertified of the store's
+        own, once nothing is left.
         """
         ...
 
@@ -231,6 +249,10 @@ class Store(Protocol):
 
     def controllers(self) -> Mapping[ControllerId, TrustedController]:
         """Give the controllers whose commands are trusted."""
+        ...
+
+    def visitors(self) -> Sequence[VisitorRow]:
+        """Give the visitors whose codes were not used."""
         ...
 
     def resident(self, subject: SubjectId) -> Resident:

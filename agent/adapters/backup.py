@@ -21,8 +21,8 @@ from agent.adapters.epoch import EpochSecret
 from agent.adapters.erasure import BACKUPS
 from agent.adapters.files import make_folder, open_for_owner, sync
 from agent.adapters.log import EventLog
-from agent.adapters.residents import Residents
 from agent.adapters.vault import SCHEMA, Vault
+from agent.adapters.vouched import VouchedRows
 from agent.errors import StoreError
 
 _JOURNALS = ("-wal", "-shm")
@@ -121,9 +121,9 @@ def _checked(
         raise StoreError(f"{backup}: is no backup, or one from before databases were sealed")
     examine(connection, backup, vault, secret)
     database = Database(connection, execute_plugins=False)
-    log = EventLog(database, vault)
+    log, vouched = EventLog(database, vault), VouchedRows(database, vault)
     head = log.verify()
-    Residents(database, vault, secret).verify(log.state())
+    vouched.require(vouched.everything(), log.state())
     return head.seq
 
 

@@ -211,7 +211,8 @@ def in_words(event: Event) -> str:  # noqa: C901, PLR0912, PLR0915 - one arm an 
             return f"not enrolled: {why}"
         case Enrolled():
             near = f"; WARNING: looks like {event.collision}" if event.collision else ""
-            return f"enrolled {event.subject} from {event.references} frames{near}"
+            how = f"from {event.references} frames" if event.references else "without a face"
+            return f"enrolled {event.subject} {how}{near}"
         case EnrolmentLapsed():
             return "one-time code not used in time, and forgotten"
         case ConsentSuspended():

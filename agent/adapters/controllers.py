@@ -74,12 +74,13 @@ class Controllers:
     def _keep(self, controller: TrustedController) -> None:
         rights = tuple(sorted(controller.rights))
         kept = _Kept(controller.name, controller.key, rights, controller.counter)
-        sealed = self._vault.seal_controller(msgspec.msgpack.encode(kept), controller.id)
+        sealed = self._vault.seal_row(msgspec.msgpack.encode(kept), "controllers", controller.id)
         row = {"id": controller.id, "sealed": sealed}
         self._db.table("controllers").upsert(row, pk="id")
 
     def _opened(self, controller: ControllerId, sealed: bytes) -> TrustedController:
-        kept = msgspec.msgpack.decode(self._vault.open_controller(sealed, controller), type=_Kept)
+        content = self._vault.open_row(sealed, "controllers", controller)
+        kept = msgspec.msgpack.decode(content, type=_Kept)
         return TrustedController(
             controller, kept.name, kept.key, frozenset(kept.rights), kept.counter
         )

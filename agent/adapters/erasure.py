@@ -12,13 +12,21 @@ from typing import Self, TypeVar
 
 from sqlite_utils import Database
 
-from agent.adapters.database import connect, settle, transaction, translated, truncate_journal
+from agent.adapters.database import (
+    connect,
+    pragma,
+    settle,
+    transaction,
+    translated,
+    truncate_journal,
+)
 from agent.adapters.devicekey import erasure_limit
 from agent.adapters.documents import Certificate, text_of
 from agent.adapters.epoch import EpochSecret
 from agent.adapters.files import open_for_owner
 from agent.adapters.residents import Residents
 from agent.adapters.vault import Vault
+from agent.adapters.vouched import VouchedRows
 from agent.core.events import ErasureCause, ErasureCertified, Event
 from agent.core.types import Now, SubjectId
 from agent.errors import FullDiskError, StoreError
@@ -32,12 +40,13 @@ BACKUPS = "backups"
 
 _T = TypeVar("_T")
 _SEALED = (
-    ("keys", "subject", "wrapped"),
-    ("subjects", "id", "sealed"),
-    ("consents", "subject", "sealed"),
-    ("references", "subject", "sealed"),
+    ("keys", "subject", "wrapped", 0),
+    ("subjects", "id", "sealed", 0),
+    ("consents", "subject", "sealed", 0),
+    ("references", "subject", "sealed", 0),
+    ("credentials", "subject", "sealed", 4),
 )
-"""Table, the column that names the subject, and the one to overwrite."""
+"""Table, the column that names the subject, the one to overwrite, and since which schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +123,14 @@ def scrub(copy: Path, subject: SubjectId) -> bool:
             # No journal that would keep what is overwritten: the copy is of no use any more.
             for setting in ("secure_delete = ON", "journal_mode = MEMORY"):
                 connection.execute(f"PRAGMA {setting}")
-            for table, column, sealed in _SEALED:
-                connection.execute(
-                    f'UPDATE "{table}" SET {sealed} = zeroblob(length({sealed})) '  # noqa: S608
-                    f"WHERE {column} = ?",
-                    [subject],
-                )
+            version = pragma(connection, "user_version")
+            for table, column, sealed, since in _SEALED:
+                if version >= since:
+                    connection.execute(
+                        f'UPDATE "{table}" SET {sealed} = zeroblob(length({sealed})) '  # noqa: S608
+                        f"WHERE {column} = ?",
+                        [subject],
+                    )
     except sqlite3.Error:
         return False
     return True
@@ -146,7 +157,7 @@ def signed_certificate(
                 epoch=tombstone.epoch,
                 level=int(vault.level),
                 done=(
-                    "references, label, household, policy, consent and key deleted",
+                    "references, label, household, policy, consent, PINs, cards and key deleted",
                     "journal moved into the database and cut to nothing",
                     "the rows overwritten in copies that the device holds",
                     "a new key epoch begun, so that no older copy opens any more",
@@ -169,6 +180,7 @@ class Erasures:
         path: Path,
         vault: Vault,
         residents: Residents,
+        vouched: VouchedRows,
         append: Callable[[Event, Now, int], object],
         clock: Clock,
     ) -> None:
@@ -176,6 +188,7 @@ class Erasures:
         self._path = path
         self._vault = vault
         self._residents = residents
+        self._vouched = vouched
         self._append = append
         self._clock = clock
         self._secret = EpochSecret(path.parent)
@@ -196,7 +209,7 @@ class Erasures:
                 "the database any more: end who does, and try again"
             )
         self._residents.erase(subject)
-        epoch = self._residents.epoch()
+        epoch = int(self._db.execute("SELECT epoch FROM vault").fetchone()[0])
         tombstone = Tombstone(subject, cause, now.wall, now.trusted, epoch)
         row = asdict(tombstone) | {"proof": tombstone.proof(self._vault), "certificate": None}
         self._db.table("tombstones").insert(row)
@@ -250,12 +263,12 @@ class Erasures:
     def _certify(self, subject: SubjectId, note: str, now: Now) -> None:
         with transaction(self._db):
             self._residents.require_gone(subject)
-            before = self._residents.total(subject, all_keys=False)
+            before = self._vouched.total([subject])
             certified = self._db.execute(
                 "UPDATE tombstones SET certificate = ? WHERE subject = ? AND certificate IS NULL",
                 [note, subject],
             )
             # Another process may have been first.
             if certified.rowcount == 1:
-                difference = self._residents.total(subject, all_keys=False) - before
+                difference = self._vouched.total([subject]) - before
                 self._append(ErasureCertified(subject, note), now, difference)

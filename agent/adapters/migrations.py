@@ -14,9 +14,11 @@ import numpy as np
 from sqlite_utils import Database
 
 from agent.adapters.epoch import EpochSecret
+from agent.adapters.keyring import Keyring
 from agent.adapters.log import GENESIS, EventLog
 from agent.adapters.residents import Residents
 from agent.adapters.vault import Vault
+from agent.adapters.vouched import VouchedRows
 from agent.core.effects import Enrol
 from agent.core.types import (
     NORM_TOLERANCE,
@@ -79,11 +81,12 @@ def _sealed_schema(database: Database, vault: Vault, secret: EpochSecret) -> Non
     _create_sealed_tables(database)
     wrapping = vault.wrapping_key(secret.prepare(FIRST_EPOCH))
     database.table("vault").insert({"device": vault.device, "epoch": 0, "proof": b""})
-    residents, log = Residents(database, vault, secret), EventLog(database, vault)
-    residents.begin_epoch(wrapping, FIRST_EPOCH)
+    keyring, vouched = Keyring(database, vault, secret), VouchedRows(database, vault)
+    residents, log = Residents(database, vault, keyring, vouched), EventLog(database, vault)
+    keyring.begin_epoch(wrapping, FIRST_EPOCH)
     for change, enrolled_at in _plain_residents(kept):
         residents.enrol(change, Now(0.0, enrolled_at, 0, trusted=False))
-    keys, state = residents.keys(), residents.state()
+    keys, state = keyring.keys(), vouched.state()
     for _, boot_id, monotonic, wall, week_minute, trusted, kind, body in kept["events"]:
         now = Now(monotonic, wall, week_minute, bool(trusted))
         log.append(boot_id, now, decode_body(kind, body), keys, state)
@@ -124,6 +127,10 @@ def _controllers_schema(database: Database, _vault: Vault, _secret: EpochSecret)
     _create_controllers(database)
 
 
+def _credentials_schema(database: Database, _vault: Vault, _secret: EpochSecret) -> None:
+    _create_credentials(database)
+
+
 @cache
 def schema() -> frozenset[tuple[str, str]]:
     """Give the names of what a database of the newest schema consists of, and how it was made."""
@@ -132,6 +139,7 @@ def schema() -> frozenset[tuple[str, str]]:
         _create(database, "meta", {"key": str, "value": int})
         _create_sealed_tables(database)
         _create_controllers(database)
+        _create_credentials(database)
         return normalised(database.execute(SCHEMA_QUERY).fetchall())
 
 
@@ -181,6 +189,12 @@ def _create_controllers(database: Database) -> None:
     _create(database, "controllers", {"id": str, "sealed": bytes})
 
 
+def _create_credentials(database: Database) -> None:
+    _create(database, "credentials", {"subject": str, "sealed": bytes}, of_subject=True)
+    _create(database, "visitors", {"id": str, "sealed": bytes})
+    _create(database, "attempts", {"boot_id": str, "sealed": bytes})
+
+
 def _create(
     database: Database,
     name: str,
@@ -215,5 +229,6 @@ MIGRATIONS: tuple[Callable[[Database, Vault, EpochSecret], None], ...] = (
     _plain_schema,
     _sealed_schema,
     _controllers_schema,
+    _credentials_schema,
 )
 """The nth brings a database from schema n - 1 to n; user_version holds the schema it has."""

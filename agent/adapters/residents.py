@@ -1,23 +1,19 @@
-"""The rows of residents: their keys, records, consents and references, each sealed.
+"""The rows of residents: their records, consents, credentials and references, each sealed."""
 
-All these rows together add up to a number that the event log vouches for (`Vault.row_mac`), so that
-none can be altered, taken out, put in or put back behind its back.
-"""
-
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from secrets import token_bytes
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from sqlite_utils import Database
 
 from agent.adapters import rows
 from agent.adapters.documents import receipt_in, receipt_of, text_of
-from agent.adapters.epoch import EpochSecret
+from agent.adapters.gallery import gallery_of, template_bytes
+from agent.adapters.keyring import Keyring
 from agent.adapters.log import Keys
-from agent.adapters.vault import KEY_BYTES, Vault, derive, leave_code
+from agent.adapters.vault import Vault, derive, leave_code
+from agent.adapters.vouched import OF_SUBJECT, Everything, VouchedRows
+from agent.core.credentials import NO_CREDENTIALS, Credentials
 from agent.core.effects import Enrol
-from agent.core.orders import ControllerId
 from agent.core.types import (
     Consent,
     Embedding,
@@ -31,29 +27,20 @@ from agent.core.types import (
 from agent.errors import StoreError
 from agent.ports import Resident, SubjectRow
 
-STATE_BYTES = 32
-MODULUS = 1 << (8 * STATE_BYTES)
 DAY = 86_400.0
 """Seconds. When a subject was admitted is kept to the day: the very time, in the clear, would tell
 whose event was then, and one write a day wears out no card.
 """
 
-_TABLES = {
-    "subjects": ("id", "SELECT id, seen_on, sealed FROM subjects"),
-    "keys": (
-        "keys.subject",
-        "SELECT subject, epoch, wrapped FROM keys JOIN subjects ON subjects.id = subject",
-    ),
-    "consents": ("subject", "SELECT subject, sealed FROM consents"),
-    "references": ("subject", 'SELECT id, subject, epoch, made_by, sealed FROM "references"'),
-}
-"""By table: which column names the subject, and what is vouched for. Reserved keys are not."""
-_TOMBSTONES = "SELECT subject, proof, certificate FROM tombstones"
-_CONTROLLERS = "SELECT id, sealed FROM controllers"
-_RESIDENTS = _TABLES | {"tombstones": ("subject", _TOMBSTONES)}
-_VOUCHED = _RESIDENTS | {"controllers": ("id", _CONTROLLERS)}
 
-_Everything: TypeAlias = dict[str, list[tuple[Any, ...]]]
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the tables have of one subject: sealed, but for the day. None where there is no row."""
+
+    seen_on: float | None
+    record: bytes
+    consent: bytes | None
+    credentials: bytes | None
 
 
 class Residents:
@@ -62,73 +49,20 @@ class Residents:
     Every method raises ValueError for what does not open, and StoreError without the epoch's key.
     """
 
-    def __init__(self, database: Database, vault: Vault, secret: EpochSecret) -> None:
+    def __init__(
+        self, database: Database, vault: Vault, keyring: Keyring, vouched: VouchedRows
+    ) -> None:
         self._db = database
         self._vault = vault
-        self._secret = secret
-        self._unwrapped: dict[bytes, bytes] = {}
-
-    def epoch(self) -> int:
-        """Give the number of the key epoch."""
-        return int(self._db.execute("SELECT epoch FROM vault").fetchone()[0])
-
-    def keys(self) -> Keys:
-        """Give everybody's key."""
-        return self._unwrap(self._db.execute("SELECT subject, epoch, wrapped FROM keys").fetchall())
-
-    def _unwrap(self, found: list[tuple[Any, ...]]) -> Keys:
-        # That of the rows: another process may begin a new epoch between two statements.
-        wrapping = {
-            epoch: self._vault.opener(self._vault.wrapping_key(self._secret.secret(epoch)))
-            for epoch in {epoch for _, epoch, _ in found}
-        }
-        kept = self._unwrapped
-        self._unwrapped = {
-            wrapped: kept.get(wrapped) or wrapping[epoch](wrapped, "keys", subject, epoch)
-            for subject, epoch, wrapped in found
-        }
-        return {subject: self._unwrapped[wrapped] for subject, _, wrapped in found}
-
-    def key(self, subject: SubjectId) -> bytes | None:
-        """Give a subject's key; None where there is none."""
-        found = self._db.execute(
-            "SELECT epoch, wrapped FROM keys WHERE subject = ?", [subject]
-        ).fetchone()
-        if found is None:
-            return None
-        wrapping = self._vault.wrapping_key(self._secret.secret(found[0]))
-        return self._vault.open(wrapping, found[1], "keys", subject, found[0])
-
-    # --- what the log vouches for -----------------------------------------------------------------
-
-    def state(self) -> bytes:
-        """Give what the residents' rows add up to while no controller is trusted, 32 bytes."""
-        return self._sum({table: self._all(table) for table in _RESIDENTS}).to_bytes(STATE_BYTES)
-
-    def total(self, subject: SubjectId | ControllerId, *, all_keys: bool) -> int:
-        """Add up the rows of one subject or controller, and everybody's key where that is asked."""
-        return self._sum(
-            {
-                table: self._all(table, None if all_keys and table == "keys" else subject)
-                for table in _VOUCHED
-            }
-        )
-
-    def _sum(self, found: _Everything) -> int:
-        macs = (self._vault.row_mac(table, row) for table in found for row in found[table])
-        return sum(macs) % MODULUS
+        self._keyring = keyring
+        self._vouched = vouched
 
     # --- changes ----------------------------------------------------------------------------------
 
-    def reserve(self, subject: SubjectId) -> None:
-        """Have a key for who is about to be enrolled, in place of any other that was reserved."""
-        self._db.execute("DELETE FROM keys WHERE subject NOT IN (SELECT id FROM subjects)")
-        self._new_key(subject)
-
     def enrol(self, change: Enrol, now: Now) -> None:
         """Keep a new subject. Raises sqlite3.IntegrityError where the id is taken."""
-        subject, epoch = change.subject, self.epoch()
-        key = self.key(subject.id) or self._new_key(subject.id)
+        subject, epoch = change.subject, self._keyring.epoch()
+        key = self._keyring.key(subject.id) or self._keyring.make(subject.id)
         self._db.table("subjects").insert(
             {
                 "id": subject.id,
@@ -151,6 +85,15 @@ class Residents:
         """Keep when a subject may enter, in place of what was kept."""
         key, resident = self._require(subject)
         self._rewrite(key, resident, replace(resident.subject, validity=validity))
+
+    def set_credentials(self, subject: SubjectId, credentials: Credentials) -> None:
+        """Keep what a subject may use beside a face, in place of what was kept."""
+        key, _ = self._require(subject)
+        self._db.execute("DELETE FROM credentials WHERE subject = ?", [subject])
+        if credentials != NO_CREDENTIALS:
+            content = rows.credentials_bytes(credentials)
+            sealed = self._vault.seal(derive(key, "rows"), content, "credentials", subject)
+            self._db.table("credentials").insert({"subject": subject, "sealed": sealed})
 
     def suspend(self, subject: SubjectId, reason: Suspension | None) -> None:
         """Keep why a subject's consent does not count any more, or that it counts again."""
@@ -179,23 +122,9 @@ class Residents:
         Raises OSError where the new epoch's secret cannot be written.
         """
         self._require(subject)
-        keys = dict(self.keys())
-        epoch = self.epoch() + 1
-        self._secret.settle(epoch - 1)
-        wrapping = self._vault.wrapping_key(self._secret.prepare(epoch))
-        for table, (column, _) in reversed(_TABLES.items()):
+        for table, (column, _) in reversed(OF_SUBJECT.items()):
             self._db.execute(f'DELETE FROM "{table}" WHERE {column} = ?', [subject])  # noqa: S608
-        del keys[subject]
-        self._db.conn.executemany(
-            "UPDATE keys SET epoch = :epoch, wrapped = :wrapped WHERE subject = :subject",
-            [self._wrapped_key(wrapping, each, key, epoch) for each, key in keys.items()],
-        )
-        self.begin_epoch(wrapping, epoch)
-
-    def begin_epoch(self, wrapping: bytes, epoch: int) -> None:
-        """Keep which epoch it is, and a proof of its key."""
-        proof = self._vault.seal(wrapping, b"", "vault", self._vault.device, epoch)
-        self._db.execute("UPDATE vault SET epoch = ?, proof = ?", [epoch, proof])
+        self._keyring.renew()
 
     # --- reading ----------------------------------------------------------------------------------
 
@@ -204,39 +133,22 @@ class Residents:
         known = self._keyed(subject)
         return None if known is None else known[1]
 
-    def _keyed(self, subject: SubjectId) -> tuple[bytes, Resident] | None:
-        key, found = self.key(subject), self._all("subjects", subject)
-        if key is None or not found:
-            return None
-        [(_, seen_on, sealed)] = found
-        consents = self._all("consents", subject)
-        sealed_consent = consents[0][1] if consents else None
-        return key, self._resident(subject, key, sealed, sealed_consent, seen_on)
-
-    def _residents(self, everything: _Everything) -> Iterator[Resident]:
-        consents: dict[SubjectId, bytes] = dict(everything["consents"])
-        keys = self._unwrap(everything["keys"])
-        for subject, seen_on, sealed in everything["subjects"]:
-            if subject not in keys:
-                raise ValueError(f"{subject} has no key")
-            yield self._resident(subject, keys[subject], sealed, consents.get(subject), seen_on)
-
     def listed(self) -> list[SubjectRow]:
         """Give what an administrator sees of everybody, by rising time of enrolment."""
         counted = self._db.execute('SELECT subject, COUNT(*) FROM "references" GROUP BY subject')
         references = dict(counted.fetchall())
-        return [
-            rows.listed(
-                each.subject,
-                each.label,
-                references.get(each.subject.id, 0),
-                each.enrolled_at,
-                each.seen_on,
-            )
-            for each in sorted(
-                self._residents(self._everything()), key=lambda each: each.enrolled_at
-            )
-        ]
+        everybody = sorted(
+            self._residents(self._vouched.everything()), key=lambda each: each.enrolled_at
+        )
+        return [rows.listed(each, references.get(each.subject.id, 0)) for each in everybody]
+
+    def credentials(self) -> dict[SubjectId, Credentials]:
+        """Give who may use what beside a face."""
+        keys = self._keyring.keys()
+        return {
+            SubjectId(subject): self._credentials(subject, self._opener(keys[subject]), sealed)
+            for subject, sealed in self._vouched.of("credentials")
+        }
 
     def load(self, model: str, vouched: bytes | None) -> tuple[Gallery, dict[SubjectId, Subject]]:
         """Give the gallery of the references that this model made, and all subjects.
@@ -244,10 +156,10 @@ class Residents:
         vouched: what the log says that all rows add up to. Raises ValueError where they do not, and
         for what does not open.
         """
-        everything = self._everything()
-        self._require_vouched(everything, vouched)
+        everything = self._vouched.everything()
+        self._vouched.require(everything, vouched)
         subjects = {each.subject.id: each.subject for each in self._residents(everything)}
-        keys = self._unwrap(everything["keys"])
+        keys = self._keyring.unwrap(everything["keys"])
         openers = {subject: self._opener(key) for subject, key in keys.items()}
         tag = self._vault.model_tag(model)
         templates = [
@@ -255,34 +167,32 @@ class Residents:
             for number, subject, epoch, made_by, sealed in everything["references"]
             if made_by == tag and subjects[subject].consent is not None
         ]
-        return rows.gallery_of(templates, subjects, model), subjects
-
-    def verify(self, vouched: bytes | None) -> None:
-        """Raise ValueError unless all rows add up to what the log vouches for."""
-        self._require_vouched(self._everything(), vouched)
+        return gallery_of(templates, subjects, model), subjects
 
     def require_gone(self, subject: SubjectId) -> None:
         """Raise ValueError where any row of a subject is left."""
-        if any(self._all(table, subject) for table in _TABLES) or self.key(subject) is not None:
+        left = any(self._vouched.of(table, subject) for table in OF_SUBJECT)
+        if left or self._keyring.key(subject) is not None:
             raise ValueError(f"rows of {subject} are left, who was erased")
 
-    def require_admissible(self, subject: SubjectId) -> None:
-        """Raise StoreError unless a subject may be granted entry as of this transaction."""
+    def require_entitled(self, subject: SubjectId) -> Resident:
+        """Raise StoreError where a subject may not enter by any means as of this transaction."""
         resident = self.resident(subject)
         if resident is None or resident.subject.revoked:
             raise StoreError(f"{subject} was revoked or erased meanwhile: the store is read anew")
+        return resident
+
+    def require_admissible(self, subject: SubjectId) -> None:
+        """Raise StoreError unless a subject may enter by face as of this transaction."""
+        resident = self.require_entitled(subject)
         # Other suspensions follow from the notice in force and the time, which are unknown here.
-        withdrawn = resident.subject.suspended is Suspension.WITHDRAWN
-        if resident.receipt is None or withdrawn:
+        stopped = resident.subject.suspended in {Suspension.WITHDRAWN, Suspension.PAUSED}
+        if resident.receipt is None or stopped:
             raise StoreError(f"{subject} has no consent any more: the store is read anew")
         try:
             self._vault.signer.verifier.open(resident.receipt)
         except ValueError as error:
             raise StoreError(f"{subject}: consent receipt: {error}: renew the consent") from None
-
-    def _require_vouched(self, everything: _Everything, vouched: bytes | None) -> None:
-        if not self._sum(everything) == int.from_bytes(vouched or b""):
-            raise ValueError("the residents' rows are not those that the log vouches for")
 
     def _require(self, subject: SubjectId) -> tuple[bytes, Resident]:
         known = self._keyed(subject)
@@ -290,26 +200,50 @@ class Residents:
             raise StoreError(f"no subject {subject}: `doorward list` shows them")
         return known
 
-    def _resident(
-        self,
-        subject: SubjectId,
-        key: bytes,
-        sealed: bytes,
-        sealed_consent: bytes | None,
-        seen_on: float | None,
-    ) -> Resident:
+    def _keyed(self, subject: SubjectId) -> tuple[bytes, Resident] | None:
+        everything = {
+            table: self._vouched.of(table, subject)
+            for table in ("subjects", "consents", "credentials")
+        }
+        key = self._keyring.key(subject)
+        if key is None or not everything["subjects"]:
+            return None
+        [resident] = self._opened({subject: key}, everything)
+        return key, resident
+
+    def _residents(self, everything: Everything) -> Iterable[Resident]:
+        return self._opened(self._keyring.unwrap(everything["keys"]), everything)
+
+    def _opened(self, keys: Keys, everything: Everything) -> Iterator[Resident]:
+        consents: dict[str, bytes] = dict(everything["consents"])
+        credentials: dict[str, bytes] = dict(everything["credentials"])
+        for subject, seen_on, record in everything["subjects"]:
+            if subject not in keys:
+                raise ValueError(f"{subject} has no key")
+            found = _Found(seen_on, record, consents.get(subject), credentials.get(subject))
+            yield self._resident(subject, keys[subject], found)
+
+    def _resident(self, subject: SubjectId, key: bytes, found: _Found) -> Resident:
         opened = self._opener(key)
-        record = rows.read_record(opened(sealed, "subjects", subject))
-        receipt = consent = suspended = None
-        if sealed_consent is not None:
-            kept = rows.read_consent(opened(sealed_consent, "consents", subject))
-            receipt, suspended = kept.receipt, kept.suspended
+        record = rows.read_record(opened(found.record, "subjects", subject))
+        known = rows.subject_of(subject, record, leave_code(key))
+        receipt = None
+        if found.consent is not None:
+            kept = rows.read_consent(opened(found.consent, "consents", subject))
+            receipt = kept.receipt
             told = receipt_in(receipt)
             if not told.subject == subject:
                 raise ValueError(f"{subject} has the consent of somebody else")
-            consent = told.consent
-        known = rows.subject_of(subject, record, consent, suspended, leave_code(key))
-        return Resident(known, record.label, receipt, record.enrolled_at, seen_on)
+            known = replace(known, consent=told.consent, suspended=kept.suspended)
+        if found.credentials is not None:
+            credentials = self._credentials(subject, opened, found.credentials)
+            known = replace(known, credentials=credentials)
+        return Resident(known, record.label, receipt, record.enrolled_at, found.seen_on)
+
+    def _credentials(
+        self, subject: SubjectId, opened: Callable[..., bytes], sealed: bytes
+    ) -> Credentials:
+        return rows.read_credentials(opened(sealed, "credentials", subject))
 
     # --- sealing ----------------------------------------------------------------------------------
 
@@ -331,7 +265,7 @@ class Residents:
         highest = int(self._db.execute(query).fetchone()[0])
         for number, each in enumerate(references, highest + 1):
             place = ("references", number, subject, each.model, epoch)
-            content = rows.template_bytes(each.vector)
+            content = template_bytes(each.vector)
             yield {
                 "id": number,
                 "subject": subject,
@@ -352,29 +286,6 @@ class Residents:
         kept = rows.consent_bytes(note, suspended)
         sealed = self._vault.seal(derive(key, "rows"), kept, "consents", subject)
         self._db.table("consents").upsert({"subject": subject, "sealed": sealed}, pk="subject")
-
-    def _new_key(self, subject: SubjectId) -> bytes:
-        key, epoch = token_bytes(KEY_BYTES), self.epoch()
-        wrapping = self._vault.wrapping_key(self._secret.secret(epoch))
-        self._db.table("keys").insert(self._wrapped_key(wrapping, subject, key, epoch))
-        return key
-
-    def _wrapped_key(
-        self, wrapping: bytes, subject: SubjectId, key: bytes, epoch: int
-    ) -> dict[str, object]:
-        wrapped = self._vault.seal(wrapping, key, "keys", subject, epoch)
-        return {"subject": subject, "epoch": epoch, "wrapped": wrapped}
-
-    def _everything(self) -> _Everything:
-        return {table: self._all(table) for table in _VOUCHED}
-
-    def _all(
-        self, table: str, subject: SubjectId | ControllerId | None = None
-    ) -> list[tuple[Any, ...]]:
-        column, query = _VOUCHED[table]
-        if subject is None:
-            return self._db.execute(query).fetchall()
-        return self._db.execute(f"{query} WHERE {column} = ?", [subject]).fetchall()
 
 
 def _seen_on(now: Now) -> float | None:

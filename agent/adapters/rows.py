@@ -4,21 +4,16 @@ Every reader raises ValueError for what Doorward never wrote.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
+from agent.core.credentials import Attempts, Credentials, Visitor, VisitorId
+from agent.core.effects import Invite
 from agent.core.policy import format_schedule
 from agent.core.types import (
     MINUTES_PER_WEEK,
-    NORM_TOLERANCE,
-    Consent,
     EnrolmentCode,
-    Float32,
-    Gallery,
     Span,
     Subject,
     SubjectId,
@@ -26,12 +21,11 @@ from agent.core.types import (
     Terms,
     Validity,
 )
-from agent.ports import SubjectRow
+from agent.ports import Resident, SubjectRow
 
-Template: TypeAlias = tuple[SubjectId, bytes]
-"""Whose it is, and what `template_bytes` wrote."""
 LONGEST = 3000
-"""Bytes of a record or a consent, at most: with the rest of its row it fits a page."""
+"""Bytes of a sealed row, at most: with the rest of it they fit a page."""
+DIGEST_BYTES = 32
 _T = TypeVar("_T")
 
 
@@ -48,6 +42,21 @@ class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     # Spans, not text of the kind operators type: that cannot say "from Monday to Friday".
     schedule: tuple[Span, ...]
     enrolled_at: float
+    # Records from before schema 4 do not say.
+    accessible: bool = False
+
+
+class _KeptCredentials(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    pin: bytes | None
+    duress_pin: bytes | None
+    cards: tuple[bytes, ...]
+
+
+class _KeptVisitor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    label: str
+    digest: bytes
+    not_before: float
+    not_after: float
 
 
 class KeptConsent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -55,19 +64,6 @@ class KeptConsent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
 
     receipt: str
     suspended: Suspension | None
-
-
-def template_bytes(template: Float32) -> bytes:
-    """Write a template (D,) as it is sealed: float32, little-endian."""
-    return template.astype("<f4").tobytes()
-
-
-def _read_templates(kept: Sequence[bytes]) -> Float32:
-    sizes = {len(template) for template in kept}
-    if not len(sizes) <= 1:
-        raise ValueError("templates of one model differ in size")
-    vectors = np.frombuffer(b"".join(kept), dtype="<f4").astype(np.float32, copy=False)
-    return vectors.reshape(len(kept), -1 if sizes else 0)
 
 
 def record_bytes(subject: Subject, label: str, enrolled_at: float) -> bytes:
@@ -87,6 +83,7 @@ def record_bytes(subject: Subject, label: str, enrolled_at: float) -> bytes:
         validity.not_after,
         validity.schedule,
         enrolled_at,
+        subject.accessible,
     )
     return _fitting(msgspec.msgpack.encode(record), "label, household and hours")
 
@@ -109,14 +106,54 @@ def read_consent(kept: bytes) -> KeptConsent:
     return _decode(kept, KeptConsent)
 
 
-def subject_of(
-    subject: SubjectId,
-    record: Record,
-    consent: Consent | None,
-    suspended: Suspension | None,
-    leave_code: str,
-) -> Subject:
-    """Put together what deciding needs to know of a subject."""
+def credentials_bytes(credentials: Credentials) -> bytes:
+    """Write digests. Raises ValueError for what is no digest, and for more cards than fit."""
+    _require_digests(credentials)
+    kept = _KeptCredentials(credentials.pin, credentials.duress_pin, credentials.cards)
+    return _fitting(msgspec.msgpack.encode(kept), f"{len(credentials.cards)} cards")
+
+
+def read_credentials(kept: bytes) -> Credentials:
+    """Read what `credentials_bytes` wrote."""
+    found = _decode(kept, _KeptCredentials)
+    credentials = Credentials(found.pin, found.duress_pin, found.cards)
+    _require_digests(credentials)
+    return credentials
+
+
+def visitor_bytes(visitor: Visitor, label: str) -> bytes:
+    """Write a visitor, but for the id.
+
+    Raises ValueError for what is no digest or no time, and for more text than fits.
+    """
+    _require_visit(visitor)
+    kept = _KeptVisitor(label, visitor.digest, visitor.not_before, visitor.not_after)
+    return _fitting(msgspec.msgpack.encode(kept), "the label")
+
+
+def read_visitor(visitor: VisitorId, kept: bytes) -> Invite:
+    """Read what `visitor_bytes` wrote."""
+    found = _decode(kept, _KeptVisitor)
+    known = Visitor(visitor, found.digest, found.not_before, found.not_after)
+    _require_visit(known)
+    return Invite(known, found.label)
+
+
+def attempts_bytes(attempts: Attempts) -> bytes:
+    """Write how many wrong entries there were. Raises ValueError for what are no numbers."""
+    _require_counted(attempts)
+    return msgspec.msgpack.encode(attempts)
+
+
+def read_attempts(kept: bytes) -> Attempts:
+    """Read what `attempts_bytes` wrote."""
+    attempts = _decode(kept, Attempts)
+    _require_counted(attempts)
+    return attempts
+
+
+def subject_of(subject: SubjectId, record: Record, leave_code: str) -> Subject:
+    """Put together what a record says of a subject."""
     return Subject(
         id=subject,
         household=record.household,
@@ -124,20 +161,18 @@ def subject_of(
         revoked=record.revoked,
         validity=_validity(record),
         minor=record.minor,
-        consent=consent,
-        suspended=suspended,
         leave_code=leave_code,
+        accessible=record.accessible,
     )
 
 
-def listed(
-    subject: Subject, label: str, references: int, enrolled_at: float, seen_on: float | None
-) -> SubjectRow:
-    """Give what an administrator sees of a subject."""
-    consent = subject.consent
+def listed(resident: Resident, references: int) -> SubjectRow:
+    """Give what an administrator sees of a subject. references: how many there are."""
+    subject = resident.subject
+    consent, credentials = subject.consent, subject.credentials
     return SubjectRow(
         id=subject.id,
-        label=label,
+        label=resident.label,
         household=subject.household,
         administrator=subject.administrator,
         revoked=subject.revoked,
@@ -146,12 +181,16 @@ def listed(
         not_after=subject.validity.not_after,
         schedule=format_schedule(subject.validity.schedule),
         references=references,
-        enrolled_at=enrolled_at,
-        seen_on=seen_on,
+        enrolled_at=resident.enrolled_at,
+        seen_on=resident.seen_on,
         authorised_by=consent.authorised_by if consent else "",
         notice=consent.notice.version if consent else "",
         consent_expires=consent.expires if consent else None,
         suspended=subject.suspended,
+        accessible=subject.accessible,
+        pin=credentials.pin is not None,
+        duress_pin=credentials.duress_pin is not None,
+        cards=len(credentials.cards),
     )
 
 
@@ -168,56 +207,6 @@ def read_code(kept: bytes) -> EnrolmentCode:
     return EnrolmentCode(code, issued_at, authorised_by, terms)
 
 
-def gallery_of(
-    templates: Sequence[Template], subjects: Mapping[SubjectId, Subject], model: str
-) -> Gallery:
-    """Give the mean of each subject's templates, ordered by subject.
-
-    Subjects whose templates cancel out are left out. Raises ValueError where templates differ in
-    size, or are no unit vectors.
-    """
-    vectors = _read_templates([kept for _, kept in templates])
-    # Positive, so that what is not finite is refused too.
-    if not bool((np.abs(np.linalg.norm(vectors, axis=1) - 1) <= NORM_TOLERANCE).all()):
-        raise ValueError("a template is no unit vector")
-    owners = np.array([subject for subject, _ in templates], np.str_)
-    enrolled, matrix = _mean_templates(owners, vectors)
-    households: dict[tuple[str, str], int] = {}
-    return Gallery(
-        matrix=matrix,
-        subjects=tuple(enrolled),
-        households=np.array(
-            [
-                households.setdefault(_household(subjects[subject]), len(households))
-                for subject in enrolled
-            ],
-            np.intp,
-        ),
-        model=model,
-    )
-
-
-def _mean_templates(owners: NDArray[np.str_], vectors: Float32) -> tuple[list[SubjectId], Float32]:
-    """Do what `mean_template` does, to the bit, for all subjects at once: 100,000 take a second."""
-    names, owner = np.unique(owners, return_inverse=True)
-    order = np.argsort(owner, kind="stable")
-    owner, vectors = owner[order], vectors[order]
-    nth = np.arange(len(owner)) - np.searchsorted(owner, np.arange(len(names)))[owner]
-    totals = np.zeros((len(names), vectors.shape[1]))
-    for n in range(nth.max(initial=-1) + 1):
-        totals[owner[nth == n]] += vectors[nth == n]
-    norms = np.linalg.norm(totals, axis=1)
-    pointed = norms > 0
-    matrix = (totals[pointed] / norms[pointed, None]).astype(np.float32)
-    return [SubjectId(str(name)) for name in names[pointed]], matrix
-
-
-def _household(subject: Subject) -> tuple[str, str]:
-    if subject.household is None:
-        return ("alone", subject.id)
-    return ("together", subject.household)
-
-
 def _validity(record: Record) -> Validity:
     return Validity(record.not_before, record.not_after, record.schedule)
 
@@ -231,10 +220,34 @@ def _require_sound(validity: Validity) -> None:
         raise ValueError("a span of the schedule is no span of a week")
 
 
+def _require_digests(credentials: Credentials) -> None:
+    pins = [pin for pin in (credentials.pin, credentials.duress_pin) if pin is not None]
+    digests = [*pins, *credentials.cards]
+    if not (
+        all(len(each) == DIGEST_BYTES for each in digests) and len(set(digests)) == len(digests)
+    ):
+        raise ValueError("a PIN or card is no digest, or there twice")
+
+
+def _require_visit(visitor: Visitor) -> None:
+    # NaN would be no bound at all.
+    if not visitor.not_before < visitor.not_after < math.inf or math.isinf(visitor.not_before):
+        raise ValueError("a visit ends after it begins")
+    if not len(visitor.digest) == DIGEST_BYTES:
+        raise ValueError("a visitor's code is no digest")
+
+
+def _require_counted(attempts: Attempts) -> None:
+    readers = (attempts.keypad, attempts.card_reader)
+    counted = all(each.in_a_row >= 0 and not math.isnan(each.until) for each in readers)
+    if not (counted and attempts.level >= 0 and math.isfinite(attempts.level + attempts.at)):
+        raise ValueError("the wrong entries are no numbers")
+
+
 def _fitting(content: bytes, what: str) -> bytes:
     # A row that went on in other pages would not lie in one piece in a copy that is scrubbed of it.
     if not len(content) <= LONGEST:
-        raise ValueError(f"{what}: {len(content)} bytes of text, and at most {LONGEST} fit")
+        raise ValueError(f"{what}: {len(content)} bytes, and at most {LONGEST} fit")
     return content
 
 

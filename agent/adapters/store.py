@@ -1,11 +1,14 @@
-"""The one database: residents, their consents, the event log, and the codes."""
+"""The one database: who may enter and by what, the event log, and the codes."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any
 
-from agent.adapters import rows
+from agent.adapters.attempts import KeptAttempts
+from agent.adapters.changes import Changes, touched
+from agent.adapters.codes import Codes
 from agent.adapters.controllers import Controllers
 from agent.adapters.database import (
     hold,
@@ -17,43 +20,44 @@ from agent.adapters.database import (
 from agent.adapters.documents import verify
 from agent.adapters.epoch import EpochSecret
 from agent.adapters.erasure import Erasures
+from agent.adapters.keyring import Keyring
 from agent.adapters.log import EventLog, Head, named
-from agent.adapters.residents import DAY, MODULUS, STATE_BYTES, Residents
+from agent.adapters.residents import DAY, Residents
 from agent.adapters.vault import Vault
+from agent.adapters.visitors import Visitors
+from agent.adapters.vouched import MODULUS, STATE_BYTES, VouchedRows
 from agent.core.effects import (
     Change,
-    Distrust,
-    Enrol,
     Erase,
-    IssueCode,
-    RenewConsent,
-    Revoke,
-    SetValidity,
-    SpendCodes,
+    ForgetVisitor,
+    SetAttempts,
+    SetCredentials,
     SpendCounter,
-    SuspendConsent,
-    Trust,
 )
 from agent.core.events import (
+    Admitted,
     Commanded,
     EnrolmentFailed,
     EnrolmentStarted,
-    Erased,
-    ErasureCause,
     Event,
     Granted,
     LogPruned,
+    VisitorAdmitted,
 )
 from agent.core.inputs import StoreLoaded
 from agent.core.orders import ControllerId, TrustedController
-from agent.core.types import EnrolmentCode, Now, SubjectId
+from agent.core.types import Now, SubjectId
 from agent.errors import StoreError
-from agent.ports import Clock, DeviceKey, Recorded, Resident, SubjectRow
+from agent.ports import Clock, DeviceKey, Recorded, Resident, SubjectRow, VisitorRow
 
 ERASURE_PATIENCE_MS = 5000
 """How long an erasure waits for readers to let go of the journal."""
 PRUNED_AT_ONCE = 1000
 """Events taken out in one transaction, at most."""
+
+
+_TAKEN_FROM_LOADED = (Granted, Admitted, VisitorAdmitted, Commanded)
+"""What is decided by what was loaded, and lets somebody in or obeys somebody."""
 
 
 class SqliteStore:
@@ -75,22 +79,41 @@ class SqliteStore:
         except BaseException:
             self._use.close()
             raise
-        self._residents = Residents(self._db, self._vault, self._secret)
-        self._controllers = Controllers(self._db, self._vault)
         self._log = EventLog(self._db, self._vault)
-        self._erasures = Erasures(self._db, path, self._vault, self._residents, self._append, clock)
+        self._vouched = VouchedRows(self._db, self._vault)
+        self._keyring = Keyring(self._db, self._vault, self._secret)
+        self._residents = Residents(self._db, self._vault, self._keyring, self._vouched)
+        self._controllers = Controllers(self._db, self._vault)
+        self._visitors = Visitors(self._db, self._vault)
+        self._attempts = KeptAttempts(self._db, self._vault)
+        self._codes = Codes(self._db, self._vault, clock.boot_id)
+        self._erasures = Erasures(
+            self._db, path, self._vault, self._residents, self._vouched, self._append, clock
+        )
+        self._changes = Changes(
+            self._residents,
+            self._controllers,
+            self._visitors,
+            self._codes,
+            self._attempts,
+            self._erasures,
+            clock.boot_id,
+        )
         self._loaded_version: int | None = None
         self._own_change = False
+        self._journal_holds_deleted = False
         self._acknowledged = 0
         try:
             with translated(path):
-                self._forget_codes_of_other_boots()
+                if self._codes.stale():
+                    with transaction(self._db):
+                        self._codes.forget_stale()
                 # What an earlier schema kept in the clear goes from the file.
                 truncate_journal(self._db, 0)
                 # An erasure that was interrupted, or that a reader held up, is finished here.
                 self._erasures.finish(0)
                 self._erasures.take_ballast()
-        except StoreError:
+        except BaseException:
             self._db.close()
             self._use.close()
             raise
@@ -105,6 +128,9 @@ class SqliteStore:
         try:
             self.keep_cursor()
             self._acknowledged = 0
+            with translated(self._path):
+                self._cut_journal()
+            self._journal_holds_deleted = False
         finally:
             self._db.close()
             self._use.close()
@@ -115,9 +141,11 @@ class SqliteStore:
         with translated(self._path):
             with transaction(self._db, "DEFERRED"):
                 self._log.verify(signed)
-                self._residents.verify(self._log.state())
-                self._codes()
+                self._require_vouched()
+                self._codes.live()
                 self._controllers.trusted()
+                self._visitors.invited()
+                self._attempts.kept(self._clock.boot_id)
             newest = self.last_events(1)
             return newest[0] if newest else None
 
@@ -129,10 +157,17 @@ class SqliteStore:
                 # First, so that whatever is committed from here on counts as a change.
                 self._loaded_version = self._data_version()
                 gallery, subjects = self._residents.load(model, self._log.state())
-                codes = self._codes()
-                controllers = self._controllers.trusted()
+                loaded = StoreLoaded(
+                    gallery,
+                    subjects,
+                    self._codes.live(),
+                    self._controllers.trusted(),
+                    tuple(each.visitor for each in self._visitors.invited()),
+                    *self._attempts.kept(self._clock.boot_id),
+                )
             self._own_change = False
-            return StoreLoaded(gallery, subjects, codes, controllers)
+            self._cut_journal()
+            return loaded
 
     def changed(self) -> bool:
         """See ports.Store. An event of our own that came without a change does not count."""
@@ -148,9 +183,11 @@ class SqliteStore:
         with translated(self._path):
             if not isinstance(change, Erase):
                 recorded = self._commit(event, now, change)
-                # That of a counter is known to whoever spent it.
-                is_news = change is not None and not isinstance(change, SpendCounter)
+                # What is counted is known to whoever counts it.
+                is_news = change is not None and not isinstance(change, SpendCounter | SetAttempts)
                 self._own_change = self._own_change or is_news
+                deleted = isinstance(change, ForgetVisitor | SetCredentials)
+                self._journal_holds_deleted = self._journal_holds_deleted or deleted
                 return recorded
             recorded = self._erasures.with_ballast(lambda: self._commit(event, now, change))
             self._own_change = True
@@ -188,6 +225,15 @@ class SqliteStore:
         with translated(self._path), transaction(self._db, "DEFERRED"):
             return self._controllers.trusted()
 
+    def visitors(self) -> Sequence[VisitorRow]:
+        """See ports.Store. Ordered by when they may come."""
+        with translated(self._path), transaction(self._db, "DEFERRED"):
+            invited = self._visitors.invited()
+        return [
+            VisitorRow(each.visitor.id, each.label, each.visitor.not_before, each.visitor.not_after)
+            for each in invited
+        ]
+
     def resident(self, subject: SubjectId) -> Resident:
         """See ports.Store."""
         with translated(self._path), transaction(self._db, "DEFERRED"):
@@ -206,13 +252,13 @@ class SqliteStore:
     def events(self, *, after: int = 0, limit: int = 100) -> Sequence[Recorded]:
         """See ports.Store."""
         with translated(self._path):
-            return self._log.read(self._residents.keys, after=after, limit=limit)
+            return self._log.read(self._keyring.keys, after=after, limit=limit)
 
     def last_events(self, limit: int) -> Sequence[Recorded]:
         """See ports.Store."""
         with translated(self._path), transaction(self._db, "DEFERRED"):
             after = self._log.head().seq - limit
-            return self._log.read(self._residents.keys, after=after, limit=limit)
+            return self._log.read(self._keyring.keys, after=after, limit=limit)
 
     def log_begins(self) -> int:
         """See ports.Store."""
@@ -249,10 +295,6 @@ class SqliteStore:
             raise StoreError("a head of the log: is another kind of document: name a head")
         return head
 
-    @property
-    def _boot_id(self) -> str:
-        return self._clock.boot_id
-
     def _commit(self, event: Event, now: Now, change: Change | None) -> Recorded:
         with transaction(self._db):
             try:
@@ -271,78 +313,35 @@ class SqliteStore:
         vouched = (state % MODULUS).to_bytes(STATE_BYTES)
         # Who was not enrolled has no key that an erasure would destroy.
         subjects = [] if isinstance(event, EnrolmentFailed) else named(event)
-        found = [(subject, self._residents.key(subject)) for subject in subjects]
+        found = [(subject, self._keyring.key(subject)) for subject in subjects]
         keys = {subject: key for subject, key in found if key is not None}
-        return self._log.append(self._boot_id, now, event, keys, vouched)
+        return self._log.append(self._clock.boot_id, now, event, keys, vouched)
 
     def _change(self, event: Event, now: Now, change: Change | None) -> int:
         """Make a change; give how much more the residents' rows add up to."""
-        changed = _changed(event, change)
         if isinstance(event, EnrolmentStarted):
             # So that an erasure takes this event, too.
-            self._residents.reserve(event.subject)
-        if changed is None:
-            self._apply(event, change, now)
-            return 0
+            self._keyring.reserve(event.subject)
+        names = touched(event, change)
         # An erasure wraps everybody's key anew.
         all_keys = isinstance(change, Erase)
-        before = self._residents.total(changed, all_keys=all_keys)
-        if isinstance(event, Granted | Commanded) and self._data_version() != self._loaded_version:
+        before = self._vouched.total(names, all_keys=all_keys)
+        if isinstance(event, _TAKEN_FROM_LOADED) and self._data_version() != self._loaded_version:
             # What somebody else wrote since the store was read has not been vouched for yet.
-            self._residents.verify(self._log.state())
-        if isinstance(event, Granted):
-            self._residents.require_admissible(event.subject)
-            self._residents.note_use(event.subject, now)
-        self._apply(event, change, now)
-        return self._residents.total(changed, all_keys=all_keys) - before
+            self._require_vouched()
+        self._changes.admit(event, change, now)
+        self._changes.make(event, change, now)
+        return self._vouched.total(names, all_keys=all_keys) - before
 
-    def _apply(  # noqa: C901, PLR0912 - one arm a change
-        self, event: Event, change: Change | None, now: Now
-    ) -> None:
-        match change:
-            case None:
-                pass
-            case Enrol():
-                if change.subject.consent is None:
-                    raise ValueError("nobody is enrolled without a consent")
-                self._residents.enrol(change, now)
-            case Revoke():
-                self._residents.revoke(change.subject)
-            case Erase():
-                cause = event.cause if isinstance(event, Erased) else ErasureCause.REQUESTED
-                self._erasures.record(change.subject, cause, now)
-            case SuspendConsent():
-                self._residents.suspend(change.subject, change.reason)
-            case RenewConsent():
-                self._residents.renew(change.subject, change.consent)
-            case SetValidity():
-                self._residents.set_validity(change.subject, change.validity)
-            case Trust():
-                self._controllers.trust(change.controller)
-            case Distrust():
-                self._controllers.distrust(change.controller)
-            case SpendCounter():
-                self._controllers.spend(change.controller, change.counter)
-            case IssueCode():
-                self._db.execute("DELETE FROM codes")
-                sealed = self._vault.seal_code(rows.code_bytes(change.code), self._boot_id)
-                self._db.table("codes").insert({"boot_id": self._boot_id, "sealed": sealed})
-            case SpendCodes():
-                self._db.execute("DELETE FROM codes")
-            case _:
-                assert_never(change)
+    def _require_vouched(self) -> None:
+        self._vouched.require(self._vouched.everything(), self._log.state())
 
-    def _codes(self) -> tuple[EnrolmentCode, ...]:
-        found = self._rows("SELECT sealed FROM codes WHERE boot_id = ?", self._boot_id)
-        opened = (self._vault.open_code(sealed, self._boot_id) for (sealed,) in found)
-        return tuple(map(rows.read_code, opened))
-
-    def _forget_codes_of_other_boots(self) -> None:
-        # Their times mean nothing in this boot, and their terms hold the label of an enrolee.
-        stale = "FROM codes WHERE boot_id != ?"
-        if self._rows(f"SELECT 1 {stale}", self._boot_id):
-            with transaction(self._db):
-                self._db.execute(f"DELETE {stale}", [self._boot_id])
+    def _cut_journal(self) -> None:
+        """Have the journal hold nothing that was deleted; later where a reader holds it up."""
+        if self._journal_holds_deleted:
+            # On a full disk there may be no room for it: then at the next start.
+            with suppress(sqlite3.OperationalError):
+                self._journal_holds_deleted = not truncate_journal(self._db, 0)
 
     def _keep_cursor(self) -> None:
         # MAX, since another process may have moved it meanwhile.
@@ -360,20 +359,3 @@ class SqliteStore:
 
     def _cursor(self) -> int:
         return int(self._rows("SELECT value FROM meta WHERE key = 'cursor'")[0][0])
-
-
-def _changed(event: Event, change: Change | None) -> SubjectId | ControllerId | None:
-    """Give whose rows a change is about, or a grant, which keeps when it was."""
-    match change:
-        case None:
-            return event.subject if isinstance(event, Granted) else None
-        case Enrol():
-            return change.subject.id
-        case Trust():
-            return change.controller.id
-        case Distrust() | SpendCounter():
-            return change.controller
-        case IssueCode() | SpendCodes():
-            return None
-        case _:
-            return change.subject

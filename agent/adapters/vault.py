@@ -29,6 +29,9 @@ LEAVE_CODE_BYTES = 10
 SCHEMA = 2
 """The first schema of the database that seals as this does: bound into every ciphertext."""
 
+SEALED_TABLES = ("codes", "controllers", "visitors", "attempts")
+"""The tables whose rows are sealed under a key of their own, and no subject's."""
+
 _encode = msgspec.msgpack.Encoder().encode
 
 Place: TypeAlias = tuple[str | int, ...]
@@ -54,8 +57,7 @@ class Vault:
         self.device = hashlib.sha256(public).hexdigest()[:16]
         self.signer = Signer(f"doorward/{self.device}", seed)
         self._log = derive(key.secret, "doorward log")
-        self._codes = derive(key.secret, "doorward codes")
-        self._controllers = derive(key.secret, "doorward controllers")
+        self._tables = {name: derive(key.secret, f"doorward {name}") for name in SEALED_TABLES}
         self._models = derive(key.secret, "doorward models")
         self._state = derive(key.secret, "doorward state")
 
@@ -108,21 +110,13 @@ class Vault:
         """Decrypt an event. Raises ValueError."""
         return self.open(self._log, sealed, "events", seq)
 
-    def seal_code(self, content: bytes, boot_id: str) -> bytes:
-        """Encrypt a one-time code and its terms."""
-        return self.seal(self._codes, content, "codes", boot_id)
+    def seal_row(self, content: bytes, table: str, name: str) -> bytes:
+        """Encrypt a row that is nobody's own, for its place: one of SEALED_TABLES, and its name."""
+        return self.seal(self._tables[table], content, table, name)
 
-    def open_code(self, sealed: bytes, boot_id: str) -> bytes:
-        """Decrypt a one-time code and its terms. Raises ValueError."""
-        return self.open(self._codes, sealed, "codes", boot_id)
-
-    def seal_controller(self, content: bytes, controller: str) -> bytes:
-        """Encrypt what is kept of a controller."""
-        return self.seal(self._controllers, content, "controllers", controller)
-
-    def open_controller(self, sealed: bytes, controller: str) -> bytes:
-        """Decrypt what is kept of a controller. Raises ValueError."""
-        return self.open(self._controllers, sealed, "controllers", controller)
+    def open_row(self, sealed: bytes, table: str, name: str) -> bytes:
+        """Decrypt what `seal_row` made for this place. Raises ValueError."""
+        return self.open(self._tables[table], sealed, table, name)
 
     def _bound(self, place: Place) -> bytes:
         return _encode((SCHEMA, self.device, *place))

@@ -9,12 +9,18 @@ import msgspec
 from msgspec import to_builtins
 
 from agent.adapters.console import as_json, in_words
-from agent.command import command, table
+from agent.command import (
+    command,
+    not_after_option,
+    not_before_option,
+    schedule_option,
+    table,
+    validity,
+)
 from agent.core.events import Enrolled, EnrolmentFailed, ErasureCertified
 from agent.core.orders import Operation
-from agent.core.policy import parse_schedule
-from agent.core.types import SubjectId, Terms, Validity
-from agent.errors import ConfigError, DeviceError
+from agent.core.types import SubjectId, Terms
+from agent.errors import DeviceError
 from agent.remote.client import UPDATE, Caller
 from agent.remote.group import Setting, about, at_door, await_event, calling, remote, reply_json
 from agent.remote.keys import make_key
@@ -26,11 +32,6 @@ ENROLMENT = 180.0
 """Seconds after which an enrolment that the door tells nothing of is given up."""
 ERASURE = 60.0
 """Seconds that a door is given to certify an erasure."""
-
-_BOUND = click.DateTime()
-not_before_option = click.option("--not-before", type=_BOUND, help="Admit from this local time.")
-not_after_option = click.option("--not-after", type=_BOUND, help="Admit until this local time.")
-schedule_option = click.option("--schedule", default="", help="Like 'mon-fri 08:00-18:00'.")
 
 
 @command("doorward remote key office", remote)
@@ -108,13 +109,13 @@ def remote_enrol(  # noqa: PLR0913 - one parameter an option
     json: bool,
 ) -> None:
     """Enrol whoever stands at the door, and say how it ended. Exits with 1 if it failed."""
-    validity = _validity(not_before, not_after, schedule)
+    admitted = validity(not_before, not_after, schedule)
     if cancel:
         _simply(setting, door, Operation.ENROL, "enrols nobody now", json=json)
         return
     labels = setting.labels
     with calling(setting, door, json=json) as caller:
-        terms = Terms("", household, administrator, validity)
+        terms = Terms("", household, administrator, admitted)
         subject = caller.order(Operation.ENROL, terms=terms).subject
         if subject is None:
             raise DeviceError(f"{door}: does not say whom it enrols: {UPDATE}")
@@ -173,9 +174,9 @@ def remote_policy(  # noqa: PLR0913 - one parameter an option
     json: bool,
 ) -> None:
     """Set when a resident may enter, in place of all that was set; without options, always."""
-    validity = _validity(not_before, not_after, schedule)
+    admitted = validity(not_before, not_after, schedule)
     with calling(setting, door, json=json) as caller:
-        reply = caller.order(Operation.POLICY, subject, validity=validity)
+        reply = caller.order(Operation.POLICY, subject, validity=admitted)
     text = f"{door} admits {subject} as was said, and at no other time"
     click.echo(reply_json(door, reply) if json else text)
 
@@ -247,18 +248,3 @@ def _residents(caller: Caller) -> Iterator[Entry]:
         if not (page.more and last > (after or "")):
             return
         after = SubjectId(last)
-
-
-def _validity(not_before: datetime | None, not_after: datetime | None, schedule: str) -> Validity:
-    try:
-        spans = parse_schedule(schedule)
-    except ValueError as error:
-        raise ConfigError(f"--schedule: {error}") from None
-    return Validity(_epoch(not_before), _epoch(not_after), spans)
-
-
-def _epoch(local: datetime | None) -> float | None:
-    try:
-        return None if local is None else local.astimezone().timestamp()
-    except (ValueError, OverflowError):
-        raise ConfigError(f"{local}: is out of range: give a date from 1970 to 9999") from None

@@ -14,9 +14,26 @@ import pytest
 from agent.adapters.devicekey import KEY_FILE
 from agent.app import checked_store
 from agent.config import Config
-from agent.core.effects import IssueCode, SuspendConsent
-from agent.core.events import ConsentSuspended, EnrolmentAuthorised
-from agent.core.types import EnrolmentCode, Subject, SubjectId, Suspension, Terms, Validity
+from agent.core.credentials import Attempts, Credentials, Reader, Visitor, VisitorId
+from agent.core.effects import Invite, IssueCode, SetAttempts, SetCredentials, SuspendConsent
+from agent.core.events import (
+    Admitted,
+    CodeDenied,
+    ConsentSuspended,
+    CredentialsChanged,
+    EnrolmentAuthorised,
+    VisitorInvited,
+)
+from agent.core.types import (
+    EnrolmentCode,
+    Method,
+    Reason,
+    Subject,
+    SubjectId,
+    Suspension,
+    Terms,
+    Validity,
+)
 from agent.errors import StoreError
 from agent.ports import Recorded, Store
 from tests.residents import (
@@ -55,6 +72,8 @@ class Content:
     matrix: bytes
     households: tuple[int, ...]
     subjects: Mapping[SubjectId, Subject]
+    visitors: tuple[Visitor, ...]
+    attempts: Attempts
     events: tuple[Recorded, ...]
 
 
@@ -65,6 +84,8 @@ def content(store: Store) -> Content:
         loaded.gallery.matrix.tobytes(),
         tuple(loaded.gallery.households.tolist()),
         dict(loaded.subjects),
+        loaded.visitors,
+        loaded.attempts,
         tuple(store.events()),
     )
 
@@ -81,6 +102,13 @@ def populate(store: Store) -> None:
             references=vectors(3, seed=number),
             validity=validity,
         )
+        credentials = Credentials(bytes([8, number]) * 16, cards=(bytes([9, number]) * 16,))
+        changed = CredentialsChanged(SubjectId(name), pin=True, cards=1)
+        store.append(changed, NOW, SetCredentials(SubjectId(name), credentials))
+    visitor = Visitor(VisitorId("v-1"), bytes([50]) * 32, 1.0, 2.0)
+    store.append(VisitorInvited(visitor.id, 1.0, 2.0), NOW, Invite(visitor, "the plumber"))
+    wrong = CodeDenied(Reason.WRONG_CODE, Reader.KEYPAD, None)
+    store.append(wrong, NOW, SetAttempts(Attempts(level=1.0)))
     for _ in range(3):
         store.append(granted(ADMITTED[0]), NOW)
         store.append(DENIED, NOW)
@@ -154,6 +182,9 @@ def require_same_refusals(store: Store) -> None:
     for subject in REFUSED:
         with pytest.raises(StoreError):
             store.append(granted(subject), NOW)
+    for subject in (REVOKED, ERASED):
+        with pytest.raises(StoreError):
+            store.append(Admitted(subject, Method.PIN), NOW)
 
 
 def require_revocation(store: Store, subject: SubjectId) -> None:
@@ -176,7 +207,7 @@ def require_whole_erasure(path: Path, store: Store, subject: SubjectId) -> None:
     assert subject not in {*loaded.subjects, *loaded.gallery.subjects}
     with closing(sqlite3.connect(path)) as connection:
         # Past every index, since it may be the index that is damaged.
-        for table in ("keys", "consents", "references"):
+        for table in ("keys", "consents", "credentials", "references"):
             query = f'SELECT COUNT(*) FROM "{table}" NOT INDEXED WHERE +subject = ?'  # noqa: S608
             assert connection.execute(query, [subject]).fetchone() == (0,)
 
@@ -260,6 +291,9 @@ def test_what_was_vouched_for_is_always_noticed(sound: Path, path: Path, decided
         "subjects": "sealed",
         "keys": "wrapped",
         "consents": "sealed",
+        "credentials": "sealed",
+        "visitors": "sealed",
+        "attempts": "sealed",
         "references": "sealed",
         "events": "sealed",
     }

@@ -12,15 +12,37 @@ import pytest
 
 from agent.adapters.erasure import BALLAST_BYTES
 from agent.adapters.store import SqliteStore
-from agent.core.effects import Indication, IssueCode, RenewConsent, SuspendConsent
+from agent.core.credentials import (
+    NO_CREDENTIALS,
+    Attempts,
+    Credentials,
+    Reader,
+    Visitor,
+    VisitorId,
+)
+from agent.core.effects import (
+    ForgetVisitor,
+    Indication,
+    Invite,
+    IssueCode,
+    RenewConsent,
+    SetAttempts,
+    SetCredentials,
+    SuspendConsent,
+)
 from agent.core.events import (
+    Admitted,
+    CodeDenied,
     ConsentRenewed,
     ConsentSuspended,
+    CredentialsChanged,
     EnrolmentAuthorised,
     Forgotten,
     Granted,
+    VisitorAdmitted,
+    VisitorInvited,
 )
-from agent.core.types import EnrolmentCode, SubjectId, Suspension, Terms
+from agent.core.types import EnrolmentCode, Method, Reason, SubjectId, Suspension, Terms
 from agent.errors import FullDiskError, StoreError
 from agent.ports import Store
 from tests.contracts.waiting import eventually
@@ -48,6 +70,8 @@ SIZE = 2 * BALLAST_BYTES + (2 << 20)
 """Bytes of a disk that has room for the ballast."""
 ADA, BEN, SUE = SubjectId("s-ada"), SubjectId("s-ben"), SubjectId("s-sue")
 PERSON = somebody("ada")
+
+VISITOR = Visitor(VisitorId("v-1"), bytes(31) + b"5", 1.0, 2.0)
 
 Operation: TypeAlias = Callable[[Store], object]
 State: TypeAlias = tuple[object, ...]
@@ -100,6 +124,21 @@ def issue_code(store: Store) -> None:
     store.append(EnrolmentAuthorised(), NOW, IssueCode(code))
 
 
+def equip(store: Store, subject: SubjectId) -> None:
+    change = SetCredentials(subject, Credentials(bytes(31) + b"1", cards=(bytes(31) + b"2",)))
+    store.append(CredentialsChanged(subject, pin=True, cards=1), NOW, change)
+
+
+def invite(store: Store) -> None:
+    visitor = Visitor(VisitorId("v-new"), bytes(31) + b"3", 1.0, 2.0)
+    store.append(VisitorInvited(visitor.id, 1.0, 2.0), NOW, Invite(visitor, "the plumber"))
+
+
+def guess(store: Store) -> None:
+    wrong = CodeDenied(Reason.WRONG_CODE, Reader.KEYPAD, None)
+    store.append(wrong, NOW, SetAttempts(Attempts(level=1.0)))
+
+
 OPERATIONS: dict[str, Operation] = {
     "grant": lambda store: store.append(granted(ADA), NOW),
     "refuse": lambda store: store.append(DENIED, NOW),
@@ -109,6 +148,16 @@ OPERATIONS: dict[str, Operation] = {
     "renew": renew,
     "prune": lambda store: store.prune(NOW.wall + 1, NOW),
     "issue a code": issue_code,
+    "admit": lambda store: store.append(Admitted(ADA, Method.PIN), NOW),
+    "set a PIN": lambda store: equip(store, ADA),
+    "remove a PIN": lambda store: store.append(
+        CredentialsChanged(BEN, pin=False, cards=0), NOW, SetCredentials(BEN, NO_CREDENTIALS)
+    ),
+    "invite": invite,
+    "let a visitor in": lambda store: store.append(
+        VisitorAdmitted(VISITOR.id), NOW, ForgetVisitor(VISITOR.id)
+    ),
+    "count a wrong PIN": guess,
     "check": lambda store: store.check(),
 }
 """Everything that is written, but for erasures."""
@@ -122,6 +171,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number, name in enumerate((ADA, BEN, SUE)):
             enrol(store, name, references=vectors(3, seed=number))
         suspend(store, SUE)
+        equipped = SetCredentials(BEN, Credentials(bytes(31) + b"4"))
+        store.append(CredentialsChanged(BEN, pin=True, cards=0), NOW, equipped)
+        store.append(VisitorInvited(VISITOR.id, 1.0, 2.0), NOW, Invite(VISITOR, "Dee"))
         for _ in range(20):
             store.append(granted(ADA), NOW)
     (folder / "ballast").unlink(missing_ok=True)
@@ -148,6 +200,8 @@ def state(store: Store) -> State:
         loaded.gallery.matrix.tobytes(),
         dict(loaded.subjects),
         loaded.codes,
+        loaded.visitors,
+        loaded.attempts,
         store.subjects(),
         store.events(limit=1000),
     )

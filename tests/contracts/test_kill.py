@@ -8,6 +8,7 @@ the operations that returned, or one more.
 """
 
 import gc
+import hashlib
 import json
 import os
 import random
@@ -32,13 +33,30 @@ from agent.adapters.backup import make_backup
 from agent.adapters.database import connect, transaction
 from agent.adapters.epoch import EpochSecret
 from agent.adapters.erasure import BALLAST_BYTES
+from agent.adapters.gallery import template_bytes
 from agent.adapters.migrations import MIGRATIONS
-from agent.adapters.rows import template_bytes
 from agent.adapters.vault import Vault
-from agent.core.effects import RenewConsent, SuspendConsent
-from agent.core.events import ConsentRenewed, ConsentSuspended, Enrolled, Forgotten
+from agent.core.credentials import Attempts, Credentials, Reader, Visitor, VisitorId
+from agent.core.effects import (
+    ForgetVisitor,
+    Invite,
+    RenewConsent,
+    SetAttempts,
+    SetCredentials,
+    SuspendConsent,
+)
+from agent.core.events import (
+    CodeDenied,
+    ConsentRenewed,
+    ConsentSuspended,
+    CredentialsChanged,
+    Enrolled,
+    Forgotten,
+    VisitorAdmitted,
+    VisitorInvited,
+)
 from agent.core.matching import mean_template
-from agent.core.types import AuthorityKind, Float32, SubjectId, Suspension
+from agent.core.types import AuthorityKind, Float32, Reason, SubjectId, Suspension
 from agent.ports import Store
 from agent.wire.events import encode_body, event_kind
 from tests.residents import (
@@ -69,6 +87,10 @@ WEIGHTS = {
     "suspend": 1,
     "renew": 1,
     "grant": 1,
+    "equip": 1,
+    "invite": 1,
+    "visit": 1,
+    "guess": 1,
     "prune": 2,
     "deny": 1,
 }
@@ -80,13 +102,17 @@ WEIGHTS = {
 class Told:
     """What a story has come to: all that a database must then hold.
 
-    kinds: of the events, the first being number 1. residents: how each one stands.
+    kinds: of the events, the first being number 1. residents: how each one stands. equipped: who
+    has a PIN and a card. visitors: whose code was not used. guesses: how many were wrong.
     """
 
     kinds: list[str] = field(default_factory=list)
     pruned: int = 0
     residents: dict[str, str] = field(default_factory=dict)
     erased: set[str] = field(default_factory=set)
+    equipped: list[str] = field(default_factory=list)
+    visitors: list[str] = field(default_factory=list)
+    guesses: int = 0
 
     def operation(self, chance: random.Random) -> tuple[str, str]:
         """Draw what happens next, and to whom."""
@@ -100,6 +126,10 @@ class Told:
             "suspend": standing,
             "renew": suspended,
             "grant": standing,
+            "equip": [name for name in here if name not in self.equipped],
+            "invite": [f"v-{len(self.kinds):03}"],
+            "visit": self.visitors,
+            "guess": [""],
             "prune": [""] if len(self.kinds) > self.pruned + 4 else [],
             "deny": [""],
         }
@@ -120,6 +150,15 @@ class Told:
             case "erase":
                 del self.residents[name]
                 self.erased.add(name)
+                self.equipped = [each for each in self.equipped if each != name]
+            case "equip":
+                self.equipped = sorted([*self.equipped, name])
+            case "invite":
+                self.visitors = sorted([*self.visitors, name])
+            case "visit":
+                self.visitors = [each for each in self.visitors if each != name]
+            case "guess":
+                self.guesses += 1
             case "prune":
                 # All but the last one, which vouches for the residents' rows.
                 self.pruned = len(self.kinds) - 1
@@ -129,7 +168,8 @@ class Told:
 
     def visible(self) -> tuple[object, ...]:
         """Give what can be read of it."""
-        return self.pruned, self.kinds[self.pruned :], self.residents, self.erased
+        people = self.residents, self.erased, self.equipped, self.visitors
+        return self.pruned, self.kinds[self.pruned :], people, self.guesses
 
 
 KINDS = {
@@ -140,6 +180,10 @@ KINDS = {
     "erase": ["erased", "erasure_certified"],
     "prune": ["log_pruned"],
     "grant": ["granted"],
+    "equip": ["credentials_changed"],
+    "invite": ["visitor_invited"],
+    "visit": ["visitor_admitted"],
+    "guess": ["code_denied"],
     "deny": ["denied"],
 }
 
@@ -152,9 +196,15 @@ def references_of(name: str) -> Float32:
     return vectors(2, seed=template_seed(name))
 
 
-def perform(store: Store, operation: str, name: str) -> None:
+def digest(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()
+
+
+def perform(  # noqa: C901 - one arm an operation
+    store: Store, operation: str, name: str
+) -> None:
     """Do an operation for real."""
-    subject = SubjectId(name)
+    subject, visitor = SubjectId(name), VisitorId(name)
     match operation:
         case "enrol":
             enrol(store, name, references=references_of(name))
@@ -172,6 +222,19 @@ def perform(store: Store, operation: str, name: str) -> None:
             store.prune(NOW.wall + 1, NOW)
         case "grant":
             store.append(granted(name), NOW)
+        case "equip":
+            credentials = Credentials(digest(name), cards=(digest(f"a card of {name}"),))
+            change = SetCredentials(subject, credentials)
+            store.append(CredentialsChanged(subject, pin=True, cards=1), NOW, change)
+        case "invite":
+            invited = Invite(Visitor(visitor, digest(name), 1.0, 2.0), "the plumber")
+            store.append(VisitorInvited(visitor, 1.0, 2.0), NOW, invited)
+        case "visit":
+            store.append(VisitorAdmitted(visitor), NOW, ForgetVisitor(visitor))
+        case "guess":
+            level = store.load(MODEL).attempts.level + 1.0
+            wrong = CodeDenied(Reason.WRONG_CODE, Reader.KEYPAD, None)
+            store.append(wrong, NOW, SetAttempts(Attempts(level=level)))
         case _:
             store.append(DENIED, NOW)
 
@@ -343,7 +406,8 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Base:
     told = Told()
     names = [f"s-9{number:02}" for number in range(5)]
     story = [("enrol", name) for name in names]
-    story += [("deny", ""), ("revoke", names[0]), ("suspend", names[1]), ("erase", names[2])]
+    story += [("deny", ""), ("revoke", names[0]), ("suspend", names[1]), ("equip", names[2])]
+    story += [("equip", names[3]), ("invite", "v-900"), ("guess", ""), ("erase", names[2])]
     with opened(path) as store:
         for operation, name in story:
             perform(store, operation, name)
@@ -432,12 +496,17 @@ def found(store: Store, path: Path) -> Told:
         for table in ("keys", "consents", "references"):
             query = f'SELECT DISTINCT subject FROM "{table}"'  # noqa: S608 - one of these three
             assert {name for (name,) in connection.execute(query)} == set(residents)
+        kept = connection.execute("SELECT subject FROM credentials ORDER BY subject").fetchall()
+    equipped = [each.id for each in loaded.subjects.values() if each.credentials.pin is not None]
+    assert [name for (name,) in kept] == sorted(equipped)
     assert all(store.certificate(SubjectId(name)) for name in erased)
+    guesses = round(loaded.attempts.level)
     kinds = [
         each.event.kind if isinstance(each.event, Forgotten) else event_kind(each.event)
         for each in events
     ]
-    return Told([""] * pruned + kinds, pruned, residents, erased)
+    people = sorted(map(str, equipped)), sorted(str(each.id) for each in loaded.visitors)
+    return Told([""] * pruned + kinds, pruned, residents, erased, *people, guesses)
 
 
 def begun_erasures(path: Path) -> int:

@@ -13,11 +13,10 @@ from sqlite_utils import Database
 
 from agent.adapters import log
 from agent.adapters.database import transaction
-from agent.adapters.epoch import EpochSecret
 from agent.adapters.log import CHECKPOINT, EventLog, Head
-from agent.adapters.residents import Residents
 from agent.adapters.store import SqliteStore
 from agent.adapters.vault import Vault
+from agent.adapters.vouched import VouchedRows
 from agent.core.effects import Enrol
 from agent.core.events import Denied, Enrolled, Erased, Event, Forgotten, LogPruned
 from agent.core.types import AuthorityKind, Reason, Subject, SubjectId
@@ -382,14 +381,14 @@ def test_another_program_can_only_append(path: Path, statement: str) -> None:
 
 
 def test_each_event_vouches_for_the_rows_as_they_were_after_it(path: Path) -> None:
-    vault, secret = Vault(KEY), EpochSecret(path.parent)
+    vault = Vault(KEY)
 
     def rows_add_up_to_what_is_vouched() -> bool:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             database = Database(connection, execute_plugins=False)
             with transaction(database, "DEFERRED"):
                 state = EventLog(database, vault).state()
-                return Residents(database, vault, secret).state() == state
+                return VouchedRows(database, vault).state() == state
 
     later = replace(NOW, wall=NOW.wall + 5 * 86_400)
     steps: list[Callable[[SqliteStore], object]] = [

@@ -13,15 +13,34 @@ import pytest
 from sqlite_utils import Database
 
 from agent.adapters import database
+from agent.adapters.backup import make_backup, restore
 from agent.adapters.epoch import EpochSecret
 from agent.adapters.log import named
 from agent.adapters.migrations import MIGRATIONS
 from agent.adapters.vault import Vault
-from agent.core.effects import Trust
-from agent.core.events import ControllerTrusted, Erased, Event, Granted, Revoked
+from agent.core.credentials import (
+    NO_ATTEMPTS,
+    NO_CREDENTIALS,
+    Attempts,
+    Credentials,
+    Reader,
+    Visitor,
+    VisitorId,
+)
+from agent.core.effects import Invite, SetAttempts, SetCredentials, Trust
+from agent.core.events import (
+    CodeDenied,
+    ControllerTrusted,
+    CredentialsChanged,
+    Erased,
+    Event,
+    Granted,
+    Revoked,
+    VisitorInvited,
+)
 from agent.core.matching import mean_template
 from agent.core.orders import Operation
-from agent.core.types import Span, SubjectId, Suspension, Validity
+from agent.core.types import Reason, Span, SubjectId, Suspension, Validity
 from agent.errors import StoreError
 from agent.wire.events import decode_body
 from tests.residents import KEY, MODEL, NOW, erase, granted, new_store, opened, trusted
@@ -29,6 +48,7 @@ from tests.residents import KEY, MODEL, NOW, erase, granted, new_store, opened, 
 FIXTURES = Path(__file__).parent / "fixtures"
 PLAIN = (FIXTURES / "schema-1.sql").read_text(encoding="utf-8")
 SEALED = (FIXTURES / "schema-2.sql").read_text(encoding="utf-8")
+CONTROLLED = (FIXTURES / "schema-3.sql").read_text(encoding="utf-8")
 MODELS = ("embedder-one/litert", "embedder-two/litert")
 WEEK = (Span(0, 3 * 24 * 60), Span(6 * 24 * 60, 7 * 24 * 60))
 
@@ -230,10 +250,9 @@ class _PowerCutError(Exception):
     """The end of a migration, in the middle of it."""
 
 
-def test_a_migration_that_fails_at_any_statement_leaves_all_as_it_was(
-    plain: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = dumped(plain)
+def fail_at_each_statement(path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Migrate again and again, each time one statement further; give how many there were."""
+    before = dumped(path)
     execute = Database.execute
     steps = 0
     stop_at = 0
@@ -245,23 +264,39 @@ def test_a_migration_that_fails_at_any_statement_leaves_all_as_it_was(
             raise _PowerCutError
         return execute(self, statement, parameters)
 
-    monkeypatch.setattr(Database, "execute", counted)
-    done = False
-    while not done:
-        stop_at, steps = stop_at + 1, 0
-        try:
-            new_store(plain).close()
-            done = True
-        except _PowerCutError:
-            if sql(plain, "PRAGMA user_version") == [(len(MIGRATIONS),)]:
-                # It was committed: only what comes after it was cut.
-                break
-            assert dumped(plain) == before, f"statement {stop_at}"
-    assert stop_at > 100
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "execute", counted)
+        while True:
+            stop_at, steps = stop_at + 1, 0
+            try:
+                new_store(path).close()
+            except _PowerCutError:
+                if sql(path, "PRAGMA user_version") != [(len(MIGRATIONS),)]:
+                    assert dumped(path) == before, f"statement {stop_at}"
+                    continue
+            # It is done, or was committed: only what comes after it was cut.
+            return stop_at
+
+
+def test_a_migration_that_fails_at_any_statement_leaves_all_as_it_was(
+    plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert fail_at_each_statement(plain, monkeypatch) > 100
     with opened(plain) as store:
         assert len(store.load(MODELS[0]).gallery.subjects) == 3
         assert len(store.events(limit=1000)) == 19
+        store.verify()
+
+
+@pytest.mark.parametrize(("dump", "events"), [(SEALED, 19), (CONTROLLED, 14)], ids=["2", "3"])
+def test_a_sealed_database_whose_migration_fails_at_any_statement_stays_as_it_was(
+    tmp_path: Path, dump: str, events: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_sealed(tmp_path, dump)
+    assert fail_at_each_statement(path, monkeypatch) > 5
+    with opened(path) as store:
+        assert len(store.load(MODEL).subjects) == 3
+        assert len(store.events(limit=1000)) == events
         store.verify()
 
 
@@ -298,7 +333,7 @@ def test_a_database_of_a_newer_schema_is_left_alone(plain: Path) -> None:
     with closing(sqlite3.connect(plain)) as connection:
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     before = plain.read_bytes()
-    with pytest.raises(StoreError, match=r"newer Doorward \(schema 4, this one knows 3\)"):
+    with pytest.raises(StoreError, match=r"newer Doorward \(schema 5, this one knows 4\)"):
         new_store(plain)
     assert plain.read_bytes() == before
 
@@ -320,19 +355,23 @@ def _files(path: Path) -> list[bytes]:
 # --- from the first sealed schema -----------------------------------------------------------------
 
 
+def write_sealed(folder: Path, dump: str) -> Path:
+    path = write(folder / "state" / "doorward.db", dump)
+    [epoch] = re.findall(r"^-- epoch: (.+)$", dump, re.MULTILINE)
+    (path.parent / "epoch").write_text(f"{epoch}\n", encoding="ascii")
+    return path
+
+
 @pytest.fixture
 def sealed(tmp_path: Path) -> Path:
     """A database of schema 2, with the secret of its key epoch."""
-    path = write(tmp_path / "state" / "doorward.db", SEALED)
-    [epoch] = re.findall(r"^-- epoch: (.+)$", SEALED, re.MULTILINE)
-    (path.parent / "epoch").write_text(f"{epoch}\n", encoding="ascii")
-    return path
+    return write_sealed(tmp_path, SEALED)
 
 
 def test_a_sealed_database_comes_over_with_residents_and_log_and_trusts_nobody(
     sealed: Path,
 ) -> None:
-    before = dumped(sealed).replace("user_version=2", "user_version=3")
+    before = dumped(sealed).replace("user_version=2", f"user_version={len(MIGRATIONS)}")
     with opened(sealed) as store:
         store.verify()
         loaded = store.load(MODEL)
@@ -359,3 +398,87 @@ def test_a_sealed_database_that_came_over_takes_a_controller(sealed: Path) -> No
         store.append(ControllerTrusted(controller.id), NOW, Trust(controller))
         store.verify()
         assert store.load(MODEL).controllers == {controller.id: controller}
+
+
+# --- from the schema without PINs -----------------------------------------------------------------
+
+
+@pytest.fixture
+def controlled(tmp_path: Path) -> Path:
+    """A database of schema 3, with the secret of its key epoch."""
+    return write_sealed(tmp_path, CONTROLLED)
+
+
+def test_who_was_enrolled_before_there_were_pins_has_none_and_nothing_else_changes(
+    controlled: Path,
+) -> None:
+    before = dumped(controlled).replace("user_version=3", f"user_version={len(MIGRATIONS)}")
+    with opened(controlled) as store:
+        store.verify()
+        loaded = store.load(MODEL)
+        rows = {row.label: row for row in store.subjects()}
+        assert (loaded.visitors, loaded.attempts) == ((), NO_ATTEMPTS)
+        assert len(loaded.codes) == 1
+        assert [each.counter for each in loaded.controllers.values()] == [7]
+        assert store.cursor() == 7
+    assert set(rows) == {
+        "Ada Lovelace, flat 12",
+        "Augusta Byron, flat 12",
+        "Charles Babbage, flat 7",
+    }
+    assert not any(
+        row.accessible or row.pin or row.duress_pin or row.cards for row in rows.values()
+    )
+    assert all(each.credentials == NO_CREDENTIALS for each in loaded.subjects.values())
+    minor = rows["Augusta Byron, flat 12"]
+    assert (minor.minor, minor.suspended) == (True, Suspension.WITHDRAWN)
+    assert rows["Charles Babbage, flat 7"].revoked
+    added = set(dumped(controlled).splitlines()) - set(before.splitlines())
+    made = {line.split('"')[1] for line in added if line.startswith("CREATE TABLE")}
+    assert made == {"credentials", "visitors", "attempts"}
+    assert not [line for line in added if line.startswith("INSERT") and "meta" not in line]
+
+
+def test_a_database_from_before_there_were_pins_takes_them_all(controlled: Path) -> None:
+    subject, visitor = SubjectId("s-aaaaaaaaaaaaaaaa"), VisitorId("v-0000000000000001")
+    credentials = Credentials(bytes(32), bytes(31) + b"1", (bytes(31) + b"2",))
+    invited = Visitor(visitor, bytes(31) + b"3", 1.0, 2.0)
+    with opened(controlled) as store:
+        changed = CredentialsChanged(subject, pin=True, cards=1)
+        store.append(changed, NOW, SetCredentials(subject, credentials))
+        store.append(VisitorInvited(visitor, 1.0, 2.0), NOW, Invite(invited, "the plumber"))
+        wrong = CodeDenied(Reason.WRONG_CODE, Reader.KEYPAD, None)
+        store.append(wrong, NOW, SetAttempts(Attempts(level=1.0)))
+        store.verify()
+    with opened(controlled) as store:
+        loaded = store.load(MODEL)
+        assert loaded.subjects[subject].credentials == credentials
+        assert (loaded.visitors, loaded.attempts) == ((invited,), Attempts(level=1.0))
+        erase(store, subject)
+        store.verify()
+
+
+@pytest.mark.parametrize(("dump", "last"), [(SEALED, 19), (CONTROLLED, 14)], ids=["2", "3"])
+def test_a_backup_of_an_earlier_sealed_schema_is_restored(
+    tmp_path: Path, dump: str, last: int
+) -> None:
+    path = write_sealed(tmp_path, dump)
+    backup = make_backup(path)
+    with opened(path) as store:
+        store.append(granted("s-aaaaaaaaaaaaaaaa"), NOW)
+    assert restore(path, backup, Vault(KEY), older=True) == last
+    with opened(path) as store:
+        assert store.verify() == store.last_events(1)[0]
+        assert len(store.load(MODEL).subjects) == 3
+
+
+def test_an_erasure_scrubs_a_backup_from_before_there_were_pins(controlled: Path) -> None:
+    backup = make_backup(controlled)
+    name = "s-aaaaaaaaaaaaaaaa"
+    [(sealed,)] = sql(backup, f"SELECT sealed FROM subjects WHERE id = '{name}'")  # noqa: S608
+    with opened(controlled) as store:
+        erase(store, name)
+        certificate = store.certificate(SubjectId(name))
+    assert certificate is not None
+    assert "could not be overwritten" not in certificate
+    assert not any(sealed in held for held in _files(controlled))

@@ -1,5 +1,6 @@
 """What a database gives to whoever has not the device key, and what an erasure leaves of it."""
 
+import hashlib
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -10,24 +11,40 @@ from pathlib import Path
 import pytest
 
 from agent.adapters.backup import make_backup, set_aside
-from agent.adapters.residents import Residents
-from agent.adapters.rows import template_bytes
+from agent.adapters.gallery import template_bytes
 from agent.adapters.store import SqliteStore
 from agent.adapters.vault import Vault
-from agent.core.effects import IssueCode, RenewConsent, Trust
+from agent.adapters.vouched import VouchedRows
+from agent.core.credentials import Attempts, Credentials, Reader, Strikes, Visitor, VisitorId
+from agent.core.effects import (
+    ForgetVisitor,
+    Invite,
+    IssueCode,
+    RenewConsent,
+    SetAttempts,
+    SetCredentials,
+    Trust,
+)
 from agent.core.events import (
+    Admitted,
+    CodeDenied,
     ConsentRenewed,
     ControllerTrusted,
+    CredentialsChanged,
     Denied,
     EnrolmentAuthorised,
     EnrolmentStarted,
     Erased,
     ErasureCertified,
     Forgotten,
+    Granted,
+    VisitorAdmitted,
+    VisitorForgotten,
+    VisitorInvited,
 )
 from agent.core.matching import mean_template
 from agent.core.orders import Operation
-from agent.core.types import AuthorityKind, EnrolmentCode, Reason, SubjectId, Terms
+from agent.core.types import AuthorityKind, EnrolmentCode, Method, Reason, SubjectId, Terms
 from agent.errors import StoreError
 from tests.residents import (
     CONSENT,
@@ -50,6 +67,11 @@ WINDOW = 8
 CODE = "482913"
 GUARDIAN = "Anne Isabella Byron"
 CONTROLLER = "the-office-upstairs"
+PLUMBER = "the plumber, for the tap"
+VISITOR = Visitor(
+    VisitorId("v-00000000000000e5"), hashlib.sha256(b"a visitor's").digest(), 1.5e9, 1.9e9
+)
+ATTEMPTS = Attempts(keypad=Strikes(3, 1234.5), level=2.5, at=NOW.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +91,23 @@ class Person:
         found["mean template"] = template_bytes(mean_template(templates))
         # A part of a template would do to find somebody again.
         found |= {f"part of {name}": each[96:120] for name, each in found.items()}
+        found |= {"PIN": self.pin, "duress PIN": self.digest("duress"), "card": self.card}
         return found | {"label": self.label.encode(), "household": self.household.encode()}
+
+    def digest(self, what: str) -> bytes:
+        return hashlib.sha256(f"{what} of {self.name}".encode()).digest()
+
+    @property
+    def pin(self) -> bytes:
+        return self.digest("PIN")
+
+    @property
+    def card(self) -> bytes:
+        return self.digest("card")
+
+    @property
+    def credentials(self) -> Credentials:
+        return Credentials(self.pin, self.digest("duress"), (self.card, self.digest("tag")))
 
 
 ADA = Person("s-00000000000000a1", "Ada Lovelace, flat 12", "household-twelve", 1)
@@ -84,9 +122,10 @@ SPOKEN = {
         "unlock",
         *("Mary Somerville", "household-nine", "the concierge", CONSENT.purpose),
         *(CONSENT.notice.version, CONSENT.notice.sha256, CONSENT.authorised_by),
+        *("credentials_changed", "visitor_invited", "code_denied", "wrong_code", PLUMBER),
     )
-}
-"""What is said in events, codes, consents and references."""
+} | {"the visitor's digest": VISITOR.digest}
+"""What is said in events, codes, consents, references and visitors' codes."""
 
 
 def sql(path: Path, statement: str, *parameters: object) -> list[tuple[object, ...]]:
@@ -122,6 +161,7 @@ def rows_of(path: Path, name: str) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for table, column in [
         ("subjects", "id"), ("keys", "subject"), ("consents", "subject"), ("references", "subject"),
+        ("credentials", "subject"),
     ]:  # fmt: skip
         for number, row in enumerate(
             sql(path, f'SELECT * FROM "{table}" WHERE {column} = ?', name)  # noqa: S608
@@ -129,7 +169,7 @@ def rows_of(path: Path, name: str) -> dict[str, bytes]:
             # A tag of a model is shared by everybody whom that model has seen.
             blobs = [cell for cell in row if isinstance(cell, bytes) and len(cell) > WINDOW]
             found |= {f"{table} {number} {n}": blob for n, blob in enumerate(blobs)}
-    assert len(found) >= 4
+    assert len(found) >= 5
     return found
 
 
@@ -146,6 +186,9 @@ def furnish(store: SqliteStore) -> None:
             consent=replace(CONSENT, guardian=GUARDIAN),
         )
         store.append(granted(person.name), NOW)
+        changed = CredentialsChanged(subject, pin=True, cards=2)
+        store.append(changed, NOW, SetCredentials(subject, person.credentials))
+        store.append(Admitted(subject, Method.PIN), NOW)
     store.append(Denied(Reason.REVOKED, SubjectId(ADA.name), 3, 1), NOW)
     store.append(DENIED, NOW)
     terms = Terms("Mary Somerville", "household-nine", minor=True, guardian=GUARDIAN)
@@ -153,6 +196,10 @@ def furnish(store: SqliteStore) -> None:
     store.append(EnrolmentAuthorised(), NOW, IssueCode(code))
     controller = replace(trusted(Operation.UNLOCK), name=CONTROLLER)
     store.append(ControllerTrusted(controller.id), NOW, Trust(controller))
+    invited = VisitorInvited(VISITOR.id, VISITOR.not_before, VISITOR.not_after)
+    store.append(invited, NOW, Invite(VISITOR, PLUMBER))
+    wrong = CodeDenied(Reason.WRONG_CODE, Reader.KEYPAD, SubjectId(ADA.name))
+    store.append(wrong, NOW, SetAttempts(ATTEMPTS))
 
 
 @pytest.fixture
@@ -191,6 +238,9 @@ COLUMNS: dict[str, dict[str, str | int]] = {
     },
     "consents": {"subject": _RANDOM_ID, "sealed": 28},
     "codes": {"boot_id": _BOOT, "sealed": 28},
+    "credentials": {"subject": _RANDOM_ID, "sealed": 28 + 4 * 32},
+    "visitors": {"id": "v-[0-9a-f]{16}", "sealed": 28 + 32},
+    "attempts": {"boot_id": _BOOT, "sealed": 28},
     "controllers": {"id": "[0-9a-f]{16}", "sealed": 28 + 32},
     "meta": {"key": _OURS, "value": _NUMBER},
     "tombstones": {
@@ -316,7 +366,7 @@ def _rename(path: Path, _store: SqliteStore) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for new, old in [("between", ADA.name), (ADA.name, BYRON.name), (BYRON.name, "between")]:
             connection.execute("UPDATE subjects SET id = ? WHERE id = ?", [new, old])
-            for table in ("keys", "consents", "references"):
+            for table in ("keys", "consents", "credentials", "references"):
                 change = f'UPDATE "{table}" SET subject = ? WHERE subject = ?'  # noqa: S608
                 connection.execute(change, [new, old])
 
@@ -351,6 +401,21 @@ def _renew(store: SqliteStore) -> None:
     store.append(ConsentRenewed(subject), NOW, RenewConsent(subject, CONSENT))
 
 
+def _unlearn(store: SqliteStore) -> None:
+    subject = SubjectId(ADA.name)
+    changed = CredentialsChanged(subject, pin=False, cards=1)
+    store.append(changed, NOW, SetCredentials(subject, Credentials(cards=(ADA.card,))))
+
+
+def _let_in(store: SqliteStore) -> None:
+    store.append(VisitorAdmitted(VISITOR.id), NOW, ForgetVisitor(VISITOR.id))
+
+
+def _guess(store: SqliteStore) -> None:
+    more = replace(ATTEMPTS, level=3.5)
+    store.append(CodeDenied(Reason.WRONG_CODE, Reader.KEYPAD, None), NOW, SetAttempts(more))
+
+
 def _erase_charles(store: SqliteStore) -> None:
     erase(store, CHARLES.name)
 
@@ -374,6 +439,12 @@ TAMPERING: dict[str, Tamper] = {
     "keys swapped": _swap("keys", "subject", "wrapped"),
     "records swapped": _swap("subjects", "id", "sealed"),
     "consents swapped": _swap("consents", "subject", "sealed"),
+    "credentials swapped": _swap("credentials", "subject", "sealed"),
+    "a visitor under another name": _by("UPDATE visitors SET id = 'v-00000000000000f6'"),
+    "a visitor doubled": _by(
+        "INSERT INTO visitors SELECT 'v-00000000000000f6', sealed FROM visitors"
+    ),
+    "the attempts of another boot": _by("UPDATE attempts SET boot_id = 'boot-7'"),
     "a model's tag altered": _by('UPDATE "references" SET made_by = ? WHERE id = 1', bytes(8)),
     "an epoch altered": _by('UPDATE "references" SET epoch = 7 WHERE id = 1'),
     "a reference taken out": _by('DELETE FROM "references" WHERE id = 1'),
@@ -381,17 +452,22 @@ TAMPERING: dict[str, Tamper] = {
         'UPDATE "references" SET sealed = CAST(substr(sealed, 2) AS BLOB) WHERE id = 1'
     ),
     "a consent taken out": _by("DELETE FROM consents WHERE subject = ?", ADA.name),
+    "credentials taken out": _by("DELETE FROM credentials WHERE subject = ?", ADA.name),
+    "the attempts taken out": _by("DELETE FROM attempts"),
     "a key taken out": _by("DELETE FROM keys WHERE subject = ?", ADA.name),
     "a last use altered": _by("UPDATE subjects SET seen_on = 9e9 WHERE id = ?", ADA.name),
     "the record before a revocation": _put_back(lambda store: revoke(store, ADA.name), "subjects"),
     "the consent before a renewal": _put_back(_renew, "consents"),
+    "the PIN before it was changed": _put_back(_unlearn, "credentials"),
+    "a visitor's code that was used": _put_back(_let_in, "visitors"),
+    "the attempts before more of them": _put_back(_guess, "attempts"),
     "the keys before somebody's erasure": _put_back(_erase_charles, "keys"),
     "the references before somebody's erasure": _put_back(_erase_charles, "references"),
     "somebody erased, but for the epoch": _put_back(
-        _erase_charles, "subjects", "keys", "consents", "references"
+        _erase_charles, "subjects", "keys", "consents", "credentials", "references"
     ),
     "somebody erased, with the epoch": _put_back(
-        _erase_charles, "subjects", "keys", "consents", "references", "vault"
+        _erase_charles, "subjects", "keys", "consents", "credentials", "references", "vault"
     ),
 }
 
@@ -418,6 +494,8 @@ _BOUND = (
     *("a reference given to another", "a reference doubled for another", "an epoch altered"),
     *("residents swapped whole", "references of one resident swapped", "keys swapped"),
     *("a reference of another model passed for ours", "records swapped", "consents swapped"),
+    *("credentials swapped", "a visitor under another name", "a visitor doubled"),
+    "the attempts of another boot",
 )
 
 
@@ -427,21 +505,36 @@ def test_what_was_moved_does_not_open_whatever_the_log_vouches_for(
 ) -> None:
     TAMPERING[name](path, store)
     # As if somebody had forged that too.
-    monkeypatch.setattr(Residents, "_require_vouched", lambda *_: None)
+    monkeypatch.setattr(VouchedRows, "require", lambda *_: None)
     with pytest.raises(StoreError, match=r"does not open|has no key"):
         store.load(MODEL)
 
 
-def test_nobody_is_granted_entry_by_a_row_from_before_a_revocation(
-    path: Path, store: SqliteStore
+@pytest.mark.parametrize("event", [granted(ADA.name), Admitted(SubjectId(ADA.name), Method.PIN)])
+def test_nobody_is_let_in_by_a_row_from_before_a_revocation(
+    path: Path, store: SqliteStore, event: Granted | Admitted
 ) -> None:
     old = sql(path, "SELECT sealed FROM subjects WHERE id = ?", ADA.name)[0][0]
     revoke(store, ADA.name)
     store.load(MODEL)
+    before = store.last_events(1)
     sql(path, "UPDATE subjects SET sealed = ? WHERE id = ?", old, ADA.name)
     with pytest.raises(StoreError):
-        store.append(granted(ADA.name), NOW)
-    assert granted(ADA.name) not in [each.event for each in store.last_events(1)]
+        store.append(event, NOW)
+    assert store.last_events(1) == before
+
+
+def test_no_visitor_is_let_in_by_a_row_from_before_the_code_was_used(
+    path: Path, store: SqliteStore
+) -> None:
+    [(used,)] = sql(path, "SELECT sealed FROM visitors")
+    _let_in(store)
+    store.load(MODEL)
+    before = store.last_events(1)
+    sql(path, "INSERT INTO visitors VALUES (?, ?)", VISITOR.id, used)
+    with pytest.raises(StoreError):
+        _let_in(store)
+    assert store.last_events(1) == before
 
 
 # --- after an erasure -----------------------------------------------------------------------------
@@ -490,6 +583,46 @@ def test_an_erasure_scrubs_the_longest_rows_from_the_backups(path: Path) -> None
         assert found_in(path.parent, gone) == set()
 
 
+@pytest.mark.parametrize(
+    ("event", "running"),
+    [
+        (VisitorAdmitted(VISITOR.id), False),
+        (VisitorForgotten(VISITOR.id), False),
+        (VisitorAdmitted(VISITOR.id), True),
+    ],
+    ids=["used", "taken back", "used, and read anew"],
+)
+def test_nothing_is_left_of_a_visitor_who_was_let_in_or_forgotten(
+    path: Path, event: VisitorAdmitted | VisitorForgotten, running: bool
+) -> None:
+    # Another process has the database open, so that closing it does not cut the journal by itself.
+    with opened(path), opened(path) as store:
+        furnish(store)
+        store.load(MODEL)
+        [(sealed,)] = sql(path, "SELECT sealed FROM visitors")
+        assert isinstance(sealed, bytes)
+        gone = {"sealed": sealed}
+        assert found_in(path.parent, gone)
+        store.append(event, NOW, ForgetVisitor(VISITOR.id))
+        assert not running or store.changed()
+        if running:
+            store.load(MODEL)
+        else:
+            store.close()
+        assert found_in(path.parent, gone) == set()
+
+
+def test_nothing_is_left_of_a_pin_that_was_changed(path: Path) -> None:
+    with opened(path), opened(path) as store:
+        furnish(store)
+        [(sealed,)] = sql(path, "SELECT sealed FROM credentials WHERE subject = ?", ADA.name)
+        assert isinstance(sealed, bytes)
+        assert found_in(path.parent, {"sealed": sealed})
+        _unlearn(store)
+        store.load(MODEL)
+        assert found_in(path.parent, {"sealed": sealed}) == set()
+
+
 def test_no_key_opens_what_is_left_of_somebody_erased(path: Path, store: SqliteStore) -> None:
     backup = make_backup(path)
     erase(store, ADA.name)
@@ -520,7 +653,8 @@ def test_events_about_somebody_erased_say_their_kind_only_and_the_log_verifies(
                 assert getattr(event, "subject", None) != ADA.name or isinstance(
                     event, EnrolmentStarted
                 )
-    assert forgotten >= {"enrolled", "granted", "denied", "revoked"}
+    assert forgotten >= {"enrolled", "granted", "denied", "revoked", "admitted"}
+    assert forgotten >= {"credentials_changed", "code_denied"}
     assert store.verify() is not None
     with opened(path) as again:
         assert again.verify() == store.last_events(1)[0]

@@ -17,8 +17,8 @@ from sqlite_utils import Database
 
 from agent.adapters import database
 from agent.adapters.documents import Certificate, Receipt, verify
+from agent.adapters.gallery import template_bytes
 from agent.adapters.note import parse_verifier
-from agent.adapters.rows import template_bytes
 from agent.adapters.store import SqliteStore
 from agent.core.effects import (
     Change,
@@ -318,8 +318,8 @@ def test_a_reference_of_another_model_is_left_out(store: SqliteStore) -> None:
     assert store.load("another/litert").gallery.subjects == ("s-2",)
 
 
-def test_nobody_is_enrolled_without_a_consent(store: SqliteStore) -> None:
-    with pytest.raises(StoreError, match="nobody is enrolled without a consent"):
+def test_nobodys_face_is_enrolled_without_a_consent(store: SqliteStore) -> None:
+    with pytest.raises(StoreError, match="nobody's face is enrolled without a consent"):
         enrol(store, "s-1", consent=None)
     assert store.events() == []
     assert store.subjects() == []
@@ -787,7 +787,7 @@ import sys, time
 from pathlib import Path
 from agent.adapters.documents import Receipt, verify
 from agent.adapters.note import parse_verifier
-from agent.adapters.rows import template_bytes
+from agent.adapters.gallery import template_bytes
 from tests.residents import DENIED, NOW, new_store
 store = new_store(Path(sys.argv[1]), "writer")
 while True:
@@ -877,7 +877,7 @@ def test_a_database_of_a_newer_version_is_left_as_it_is(path: Path) -> None:
     sql(path, "PRAGMA user_version = 7")
     before = path.read_bytes()
     message = refusal(path)
-    assert "written by a newer Doorward (schema 7, this one knows 3): upgrade" in message
+    assert "written by a newer Doorward (schema 7, this one knows 4): upgrade" in message
     assert path.read_bytes() == before
 
 

@@ -25,7 +25,9 @@ from agent.wire.states import (
     read_reply,
     read_state,
 )
+from tests.schemas import schemas
 from tests.wire.samples import HEXADECIMAL, NONSENSE, answers, conditions, digits, json_values, rows
+from tests.wire.validating import objections
 
 SUBJECT = SubjectId("s-0123456789abcdef")
 ROW = SubjectRow(
@@ -45,6 +47,10 @@ ROW = SubjectRow(
     notice="2026-11",
     consent_expires=1_850_000_000.0,
     suspended=Suspension.EXPIRED,
+    accessible=True,
+    pin=True,
+    duress_pin=False,
+    cards=2,
 )
 ENTRY = {
     "subject": SUBJECT,
@@ -194,6 +200,22 @@ def test_what_is_held_on_a_resident_is_told_in_the_words_that_are_documented() -
     reply = read_reply(told)
     assert reply.held is not None
     assert reply.held.resident.suspended is Suspension.EXPIRED
+
+
+def test_a_resident_without_a_face_is_told_of_like_any_other() -> None:
+    faceless = replace(
+        ROW, references=0, suspended=None, authorised_by="", notice="", consent_expires=None
+    )
+    told = encode_list(Answer("r-1"), [faceless], more=False)
+    entry = ENTRY | {"references": 0, "suspended": None}
+    assert read(told)["residents"] == [entry]
+    assert read_reply(told).residents is not None
+    held = encode_held(Answer("r-1", subject=SUBJECT), faceless)
+    expected = {"resident": entry, "notice": "", "consent_expires": None}
+    assert read(held)["held"] == expected
+    for each in (told, held):
+        assert objections(schemas()["reply"], read(each)) == []
+    assert read_reply(held).held is not None
 
 
 def test_a_full_page_fits_into_one_packet() -> None:

@@ -1,0 +1,193 @@
+"""The commands about who opens the door without a face: residents, PINs, cards, visitors."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from agent import app, credentials
+from agent.adapters.clock import SystemClock
+from agent.adapters.console import as_json, as_object, in_words, local_time
+from agent.command import (
+    command,
+    epoch,
+    main,
+    not_after_option,
+    not_before_option,
+    schedule_option,
+    table,
+    validity,
+)
+from agent.core.credentials import VisitorId
+from agent.core.types import SubjectId, Terms
+from agent.ports import Recorded
+
+_MOMENT = click.DateTime(["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S"])
+
+
+@command("doorward add --label 'Flat 12, Bob' --schedule 'mon-fri 08:00-18:00'")
+@click.option("--label", default="", help="Who it is; stays in the database, never on MQTT.")
+@click.option("--household", help="Residents of one household are not told apart at all cost.")
+@click.option("--administrator", is_flag=True, help="May authorise enrolments at the door.")
+@not_before_option
+@not_after_option
+@schedule_option
+@click.option("--accessible", is_flag=True, help="Needs more time: the door stays released longer.")
+@click.pass_obj
+def add(  # noqa: PLR0913 - one parameter an option
+    config: Path | None,
+    *,
+    label: str,
+    household: str | None,
+    administrator: bool,
+    not_before: datetime | None,
+    not_after: datetime | None,
+    schedule: str,
+    accessible: bool,
+    json: bool,
+) -> None:
+    """Enrol a resident without a face, and print the subject: a PIN or a card opens instead."""
+    admitted = validity(not_before, not_after, schedule)
+    terms = Terms(label, household, administrator, admitted, accessible=accessible)
+    with app.opened_store(app.load_config(config)) as store:
+        subject = credentials.add_resident(store, SystemClock(), terms)
+    click.echo(as_json({"subject": subject}) if json else subject)
+
+
+@main.group()
+def pin() -> None:
+    """Set the PINs of residents, and remove them."""
+
+
+@command("doorward pin set s-0123456789abcdef", pin)
+@click.argument("subject")
+@click.option("--duress", is_flag=True, help="The PIN that opens, and raises a silent alarm.")
+@click.option("--choose", is_flag=True, help="Type it, twice, in place of one that is made.")
+@click.pass_obj
+def pin_set(config: Path | None, *, subject: str, duress: bool, choose: bool, json: bool) -> None:
+    """Give a resident a new PIN, and print it this once; no file has it."""
+    settings, whose = app.load_config(config), SubjectId(subject)
+    with app.opened_store(settings) as store:
+        # Nobody is asked for the PIN of a subject that there is not.
+        store.resident(whose)
+        chosen = credentials.new_pin() if not choose else _asked("PIN", again="The same PIN again")
+        digest = app.code_digest(settings).pin
+        credentials.set_pin(store, SystemClock(), digest, whose, chosen, duress=duress)
+    kind = "PIN for duress" if duress else "PIN"
+    if json:
+        click.echo(as_json({"subject": subject} if choose else {"subject": subject, "pin": chosen}))
+    elif choose:
+        click.echo(f"the {kind} of {subject} is set")
+    else:
+        click.echo(f"the {kind} of {subject}, shown this once:", err=True)
+        click.echo(chosen)
+
+
+@command("doorward pin remove s-0123456789abcdef", pin)
+@click.argument("subject")
+@click.option("--duress", is_flag=True, help="Only the PIN for duress; else that one as well.")
+@click.pass_obj
+def pin_remove(config: Path | None, *, subject: str, duress: bool, json: bool) -> None:
+    """Have the PIN of a resident open no more."""
+    with app.opened_store(app.load_config(config)) as store:
+        removed = credentials.remove_pin(store, SystemClock(), SubjectId(subject), duress=duress)
+    _say(removed, json=json)
+
+
+@main.group()
+def card() -> None:
+    """Give residents cards, and take them back."""
+
+
+@command("doorward card add s-0123456789abcdef", card)
+@click.argument("subject")
+@click.option("--number", help="As the reader types it; else you are asked, and a reader may type.")
+@click.pass_obj
+def card_add(config: Path | None, *, subject: str, number: str | None, json: bool) -> None:
+    """Have one more card open for a resident; only a digest of its number is kept."""
+    settings, whose = app.load_config(config), SubjectId(subject)
+    with app.opened_store(settings) as store:
+        store.resident(whose)
+        read = (
+            _asked("Hold the card to the reader, or type its number") if number is None else number
+        )
+        digest = app.code_digest(settings).card
+        added = credentials.add_card(store, SystemClock(), digest, whose, read)
+    _say(added, json=json)
+
+
+@command("doorward card remove s-0123456789abcdef", card)
+@click.argument("subject")
+@click.pass_obj
+def card_remove(config: Path | None, *, subject: str, json: bool) -> None:
+    """Have no card of a resident open any more."""
+    with app.opened_store(app.load_config(config)) as store:
+        removed = credentials.remove_cards(store, SystemClock(), SubjectId(subject))
+    _say(removed, json=json)
+
+
+@main.group()
+def visitor() -> None:
+    """Make codes that open the door once, list them, and take them back."""
+
+
+@command("doorward visitor add --label 'Plumber' --until '2026-11-23 18:00'", visitor)
+@click.option("--label", default="", help="Who comes; stays in the database, never on MQTT.")
+@click.option("--from", "since", type=_MOMENT, help="Local time; without it from now on.")
+@click.option("--until", required=True, type=_MOMENT, help="Local time.")
+@click.pass_obj
+def visitor_add(
+    config: Path | None, *, label: str, since: datetime | None, until: datetime, json: bool
+) -> None:
+    """Make a code for the keypad that opens the door once, and print it this once."""
+    settings = app.load_config(config)
+    with app.opened_store(settings) as store:
+        digest = app.code_digest(settings).pin
+        made = credentials.invite(
+            store, SystemClock(), digest, label, epoch(since), epoch(until) or 0.0
+        )
+    if json:
+        click.echo(as_json(made))
+        return
+    bounds = f"from {local_time(made.not_before)} until {local_time(made.not_after)}"
+    click.echo(f"the code of {made.visitor}, good once {bounds}, shown this once:", err=True)
+    click.echo(made.code)
+
+
+@command("doorward visitor list", visitor)
+@click.pass_obj
+def visitor_list(config: Path | None, *, json: bool) -> None:
+    """List the visitors whose codes were not used."""
+    with app.opened_store(app.load_config(config)) as store:
+        visitors = store.visitors()
+    if json:
+        click.echo(as_json(visitors))
+        return
+    rows = [
+        [each.id, each.label, local_time(each.not_before), local_time(each.not_after)]
+        for each in visitors
+    ]
+    nobody = "No visitor is expected: `doorward visitor add` makes a code."
+    table(["visitor", "label", "from", "until"], rows, nobody)
+
+
+@command("doorward visitor remove v-0123456789abcdef", visitor)
+@click.argument("visitor_id")
+@click.pass_obj
+def visitor_remove(config: Path | None, *, visitor_id: str, json: bool) -> None:
+    """Take a visitor's code back, at once."""
+    with app.opened_store(app.load_config(config)) as store:
+        gone = credentials.forget_visitor(store, SystemClock(), VisitorId(visitor_id))
+    _say(gone, json=json)
+
+
+def _asked(what: str, again: str | None = None) -> str:
+    """Ask for what nobody is to see; twice where that is wanted."""
+    hidden = sys.stdin.isatty()
+    # Not on standard output, which is for programs.
+    return str(click.prompt(what, hide_input=hidden, confirmation_prompt=again or False, err=True))
+
+
+def _say(recorded: Recorded, *, json: bool) -> None:
+    click.echo(as_json(as_object(recorded)) if json else in_words(recorded.event))
