@@ -19,11 +19,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import cast
-
-import pytest
 
 from agent.adapters.gpio import Gpio
 
@@ -204,17 +201,6 @@ def rpi_lgpio(chip: SimulatedLgpio) -> Iterator[Gpio]:
         for name in names:
             sys.modules.pop(name, None)
         sys.modules.update(before)
-
-
-def require_rpi_lgpio() -> None:
-    """Skip the test where the package is not installed, but never unnoticed in CI."""
-    try:
-        version("rpi-lgpio")
-    except PackageNotFoundError:
-        missing = "rpi-lgpio is not installed: make venv"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
 
 
 def timeline(path: Path, line: int) -> list[tuple[float, int]]:

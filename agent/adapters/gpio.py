@@ -90,7 +90,10 @@ def using(line: int, purpose: str) -> Iterator[None]:
         yield
     except Exception as error:
         # RPi.GPIO raises RuntimeError and ValueError; rpi-lgpio adds lgpio.error, an Exception.
-        message = f"gpio: line {line} ({purpose}): {error}: check the wiring and [gpio]"
+        message = (
+            f"gpio: line {line} ({purpose}): {error}: "
+            "check the wiring and [gpio], and that no other program has the line"
+        )
         raise DeviceError(message) from error
 
 

@@ -1,13 +1,28 @@
 """The two boards that the adapters of the Pi's lines are tried on, and a look behind them."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import TypeAlias
+
+import pytest
 
 from agent.adapters.gpio import Gpio
 from tests.simulated_gpio import SimulatedGpio, simulated_gpio
-from tests.simulated_lgpio import SimulatedLgpio, require_rpi_lgpio, rpi_lgpio
+from tests.simulated_lgpio import SimulatedLgpio, rpi_lgpio
+
+
+def require_rpi_lgpio() -> None:
+    """Skip the test where the package is not installed, but never unnoticed in CI."""
+    try:
+        version("rpi-lgpio")
+    except PackageNotFoundError:
+        missing = "rpi-lgpio is not installed: make venv"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
 
 
 @dataclass

@@ -198,7 +198,7 @@ def test_it_locks_a_line_that_this_process_left_released(board: Board) -> None:
 
 def test_a_relay_that_cannot_be_had_is_told_in_one_line(board: Board) -> None:
     board.chip.broken[RELAY] = "GPIO busy"
-    says = r"^gpio: line 17 \(relay\): '?GPIO busy'?: .*\[gpio\]$"
+    says = r"^gpio: line 17 \(relay\): '?GPIO busy'?: check .*the line$"
     with pytest.raises(DeviceError, match=says):
         GpioRelease(board.gpio, Lines())
 
