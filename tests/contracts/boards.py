@@ -1,6 +1,7 @@
 """The two boards that the adapters of the Pi's lines are tried on, and a look behind them."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ from tests.simulated_lgpio import SimulatedLgpio, rpi_lgpio
 
 def require_rpi_lgpio() -> None:
     """Skip the test where the package is not installed, but never unnoticed in CI."""
+    missing = "rpi-lgpio is not installed: make venv on Python 3.11 or 3.12"
     try:
         version("rpi-lgpio")
     except PackageNotFoundError:
-        missing = "rpi-lgpio is not installed: make venv"
-        if os.environ.get("CI") == "true":
+        # pip finds no lgpio that works for the Pythons from 3.13 on.
+        if sys.version_info < (3, 13) and os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
 
