@@ -34,7 +34,7 @@ from agent.core.matching import Calibration
 from agent.core.policy import parse_schedule
 from agent.core.rules import Outside, Rules
 from agent.core.types import Notice, SubjectId
-from agent.errors import ConfigError, DamagedStoreError, StoreError
+from agent.errors import ConfigError, DamagedStoreError, DeviceError, StoreError
 from agent.housekeeping import Housekeeping
 from agent.ports import Camera, Clock, DeviceKey, Recorded, Reporter, Store, Vision
 from agent.runtime import Door, Runtime
@@ -263,6 +263,20 @@ def hardware(config: Config, camera: Camera) -> Door:
         inputs=[GpioInputs(gpio, config.gpio, config.enrolment.hold_seconds, new_subject)],
         indicator=GpioIndicator(gpio, config.gpio),
     )
+
+
+def lock_release(config: Config) -> int:
+    """Put the relay's line to rest in place of an agent that could not, and give the line.
+
+    Raises DeviceError, and touches nothing, while an agent runs, whose line it is.
+    """
+    if agent_is_running(config):
+        raise DeviceError(
+            "lock: an agent is running, which locks the door itself; nothing was touched: "
+            "`doorward remote lock` asks it to, `sudo systemctl stop doorward` ends it"
+        )
+    GpioRelease(open_gpio(), config.gpio).close()
+    return config.gpio.relay
 
 
 def simulation(camera: Camera, door: SimulatedDoor) -> Door:

@@ -47,6 +47,15 @@ def run(config: Path | None, *, camera: str, simulate: bool, json: bool) -> None
         runtime.run()
 
 
+@command("doorward lock")
+@click.pass_obj
+def lock(config: Path | None, *, json: bool) -> None:
+    """Put the relay's line to rest, after an agent that was killed and could not."""
+    line = app.lock_release(app.load_config(config))
+    told = f"The relay's line {line} is at rest: the door is locked."
+    click.echo(as_json({"line": line, "locked": True}) if json else told)
+
+
 @command("doorward enrol --label 'Flat 12, Ada' --household 12")
 @click.option("--label", default="", help="Who it is; stays in the database, never on MQTT.")
 @click.option("--household", help="Residents of one household are not told apart at all cost.")

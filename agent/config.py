@@ -148,15 +148,50 @@ class Retention(Section, frozen=True):
     """Days after which events are taken out of the log."""
 
 
+class Switch(Section, frozen=True):
+    """A button on one line. By default it connects the line to ground while it is pushed."""
+
+    line: Line
+    """BCM number of the line."""
+    pull: Literal["up", "down", "off"] = "up"
+    """Where the Pi pulls an open line: up, down, or off where a resistor outside does it."""
+    active: Literal["low", "high"] = "low"
+    """Level of the line that means something: pushed, open, tampered with."""
+    debounce_ms: Annotated[int, Meta(ge=0, le=1000)] = 40
+    """How long a level must last until it counts, in milliseconds: contacts bounce for less."""
+
+    @property
+    def active_when_cut(self) -> bool:
+        """Whether a wire that is cut looks like something happening."""
+        return (self.pull, self.active) in {("up", "high"), ("down", "low")}
+
+
+class Loop(Switch, frozen=True):
+    """A circuit to ground that is closed at rest: opened, or cut, it lets its line go high."""
+
+    active: Literal["low", "high"] = "high"
+
+
 class Gpio(Section, frozen=True):
-    """BCM numbers of the lines; None where nothing is connected."""
+    """BCM numbers of the lines; None where nothing is connected.
+
+    A button or loop that is wired in another way takes a table instead of a number.
+    """
 
     relay: Line = 17
     """The release."""
     relay_active_high: bool = True
     """Whether the relay pulls on a high level."""
-    enrol_button: Line | None = 27
-    """Button to ground, pulled up."""
+    enrol_button: Line | Switch | None = 27
+    """Button at the door, to be held for an enrolment."""
+    exit_button: Line | Switch | None = None
+    """Button inside that releases the door: request to exit."""
+    doorbell: Line | Switch | None = None
+    """Button that rings."""
+    contact: Line | Loop | None = None
+    """Contact of the door, a circuit that is closed while the door is."""
+    tamper: Line | Loop | None = None
+    """Switch or loop that is closed while the case is."""
     led_red: Line | None = 5
     """Red LED."""
     led_green: Line | None = 6
@@ -165,13 +200,40 @@ class Gpio(Section, frozen=True):
     """Blue LED."""
     buzzer: Line | None = 19
     """Active buzzer."""
+    light: Line | None = None
+    """Light at the door, for when it is too dark; on at a high level."""
 
     def __post_init__(self) -> None:
-        lines = (self.relay, self.enrol_button, self.led_red, self.led_green, self.led_blue)
-        used = [line for line in (*lines, self.buzzer) if line is not None]
+        outputs = (self.relay, self.led_red, self.led_green, self.led_blue, self.buzzer, self.light)
+        inputs = (switch.line for switch in self.switches.values())
+        used = [line for line in (*outputs, *inputs) if line is not None]
         if not len(set(used)) == len(used):
             message = "one line is given to two things"
             raise ValueError(message)
+        exit_button = self.switches.get("exit_button")
+        if exit_button is not None and exit_button.active_when_cut:
+            message = (
+                "exit_button: a cut wire would open the door: "
+                "active must be the level that pull does not give"
+            )
+            raise ValueError(message)
+
+    @property
+    def switches(self) -> dict[str, Switch]:
+        """What is connected of buttons and loops, by key, a plain number as what it stands for."""
+        buttons = {
+            "enrol_button": self.enrol_button,
+            "exit_button": self.exit_button,
+            "doorbell": self.doorbell,
+        }
+        loops = {"contact": self.contact, "tamper": self.tamper}
+        given = [(key, wired, Switch) for key, wired in buttons.items()]
+        given += [(key, wired, Loop) for key, wired in loops.items()]
+        return {
+            key: wired if isinstance(wired, Switch) else kind(line=wired)
+            for key, wired, kind in given
+            if wired is not None
+        }
 
 
 class Config(Section, frozen=True):

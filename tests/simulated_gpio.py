@@ -1,8 +1,9 @@
 """A simulator of the RPi.GPIO module, as far as Doorward uses it.
 
 It behaves as rpi-lgpio 0.6 was read to: levels are kept per line, misuse raises the same errors
-with the same words, a line that was never set up can be neither read nor driven, and an input reads
-its pull unless something outside drives it. Not simulated: edges, PWM, the board's own numbering.
+with the same words, a line that was never set up can be neither read nor driven, an output that is
+set up again keeps its level, and an input reads its pull unless something outside drives it. Not
+simulated: edges, PWM, the board's own numbering.
 """
 
 import threading
@@ -83,8 +84,9 @@ class SimulatedGpio:
                 driven = before.driven if before is not None else None
                 self._lines[channel] = Line(False, self.LOW, pull_up_down, driven)
                 return
-            kept = before.level if before is not None else self.LOW
-            level = kept if initial is None else int(bool(initial))
+            if before is not None and before.output:
+                return
+            level = self.LOW if initial is None else int(bool(initial))
             self._lines[channel] = Line(True, level, self.PUD_OFF)
             self.history.setdefault(channel, []).append(level)
 

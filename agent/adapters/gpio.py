@@ -9,18 +9,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from enum import Enum, auto
+from math import ceil
 from typing import Protocol, cast
 
 from agent.adapters.pulse import Pulse
-from agent.config import Gpio as Lines
-from agent.core.inputs import EnrolButtonHeld, EnrolButtonPressed
+from agent.adapters.switches import Debounce, EnrolButton, Push, Sensor, State
+from agent.config import Gpio as Lines, Switch
+from agent.core.inputs import ContactChanged, ExitPressed, Input, Rung, TamperChanged
 from agent.core.types import SubjectId
 from agent.errors import DeviceError
 from agent.ports import Post
 
 SAMPLE_EVERY = 0.02
-"""Seconds between two looks at a button; contacts bounce for less."""
+"""Seconds between two looks at a line."""
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ class Gpio(Protocol):
     OUT: int
     LOW: int
     HIGH: int
+    PUD_OFF: int
+    PUD_DOWN: int
     PUD_UP: int
 
     def setwarnings(self, value: int, /) -> None:
@@ -87,7 +90,10 @@ def using(line: int, purpose: str) -> Iterator[None]:
         yield
     except Exception as error:
         # RPi.GPIO raises RuntimeError and ValueError; rpi-lgpio adds lgpio.error, an Exception.
-        message = f"gpio: line {line} ({purpose}): {error}: check the wiring and [gpio]"
+        message = (
+            f"gpio: line {line} ({purpose}): {error}: "
+            "check the wiring and [gpio], and that no other program has the line"
+        )
         raise DeviceError(message) from error
 
 
@@ -102,6 +108,8 @@ class GpioRelease(Pulse):
             off, on = on, off
         with using(self._line, "relay"):
             gpio.setup(self._line, gpio.OUT, initial=off)
+            # lgpio leaves the level of a line alone that this process drives already.
+            gpio.output(self._line, off)
         super().__init__(on=lambda: self._drive(on), off=lambda: self._drive(off))
 
     def _drive(self, level: int) -> None:
@@ -109,49 +117,40 @@ class GpioRelease(Pulse):
             self._gpio.output(self._line, level)
 
 
-class Push(Enum):
-    """What somebody did to a button."""
+class _Watched:
+    """One line that is sampled, and what its levels mean."""
 
-    SHORT = auto()
-    HELD = auto()
+    def __init__(self, gpio: Gpio, key: str, switch: Switch, sensor: Sensor) -> None:
+        self._gpio = gpio
+        self._line = switch.line
+        self._purpose = key.replace("_", " ")
+        self._active = gpio.LOW if switch.active == "low" else gpio.HIGH
+        self._debounce = Debounce(1 + ceil(switch.debounce_ms / 1000 / SAMPLE_EVERY))
+        self._sensor = sensor
+        pulls = {"up": gpio.PUD_UP, "down": gpio.PUD_DOWN, "off": gpio.PUD_OFF}
+        with using(self._line, self._purpose):
+            gpio.setup(self._line, gpio.IN, pull_up_down=pulls[switch.pull])
 
-
-class Button:
-    """Tells a short push from a held one, by samples. hold_seconds: from which on it is held."""
-
-    def __init__(self, hold_seconds: float) -> None:
-        self._hold_seconds = hold_seconds
-        self._seen_down = False
-        self._down_at: float | None = None
-        # A button that is stuck or shorted when the door starts has not been pushed by anybody.
-        self._spent = True
-
-    def sample(self, at: float, *, down: bool) -> Push | None:
-        """Take one sample; a level counts once two in a row agree. at: monotonic seconds."""
-        settled = down == self._seen_down
-        self._seen_down = down
-        if not settled:
-            return None
-        if not down:
-            short = self._down_at is not None and not self._spent
-            self._down_at, self._spent = None, False
-            return Push.SHORT if short else None
-        if self._down_at is None:
-            self._down_at = at
-        if self._spent or not at - self._down_at >= self._hold_seconds:
-            return None
-        self._spent = True
-        return Push.HELD
+    def look(self, at: float) -> Input | None:
+        """Take one sample. Raises DeviceError; what is down after that was not pushed."""
+        try:
+            with using(self._line, self._purpose):
+                active = self._gpio.input(self._line) == self._active
+        except DeviceError:
+            self._sensor.sample(at, active=self._debounce.settle(active=None))
+            raise
+        return self._sensor.sample(at, active=self._debounce.settle(active=active))
 
 
 class GpioInputs:
-    """The enrol button; implements ports.Inputs.
+    """Buttons, door contact and tamper loop; implements ports.Inputs.
 
-    Buttons are sampled rather than told of by edges: RPi.GPIO's edges fail on kernels from 6.6, and
+    Lines are sampled rather than told of by edges: RPi.GPIO's edges fail on kernels from 6.6, and
     rpi-lgpio debounces them differently.
 
-    hold_seconds: how long the button is to be held. new_subject: makes the id that an enrolment
-    would give. monotonic: reads a clock in seconds. Raises DeviceError for a line it cannot have.
+    hold_seconds: how long the enrol button is to be held. new_subject: makes the id that an
+    enrolment would give. monotonic: reads a clock in seconds. Raises DeviceError for a line it
+    cannot have.
     """
 
     def __init__(
@@ -162,23 +161,26 @@ class GpioInputs:
         new_subject: Callable[[], SubjectId],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._gpio = gpio
-        self._line = lines.enrol_button
-        self._button = Button(hold_seconds)
-        self._new_subject = new_subject
+        sensors: dict[str, Sensor] = {
+            "enrol_button": EnrolButton(hold_seconds, new_subject),
+            "exit_button": Push(ExitPressed()),
+            "doorbell": Push(Rung()),
+            "contact": State(ContactChanged, told=None),
+            "tamper": State(TamperChanged, told=False),
+        }
+        self._watched = [
+            _Watched(gpio, key, switch, sensors[key]) for key, switch in lines.switches.items()
+        ]
         self._monotonic = monotonic
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
-        if self._line is not None:
-            with using(self._line, "enrol button"):
-                gpio.setup(self._line, gpio.IN, pull_up_down=gpio.PUD_UP)
 
     def start(self, post: Post) -> None:
-        """Post EnrolButtonHeld once per hold, and EnrolButtonPressed after a shorter push."""
-        if self._line is None or self._thread is not None:
+        """Post what happens from now on, and the state that the door itself is found in."""
+        if not self._watched or self._thread is not None:
             return
         self._thread = threading.Thread(
-            target=self._watch, args=(self._line, post), name="inputs", daemon=True
+            target=self._watch, args=(post,), name="inputs", daemon=True
         )
         self._thread.start()
 
@@ -188,21 +190,17 @@ class GpioInputs:
         if self._thread is not None:
             self._thread.join()
 
-    def _watch(self, line: int, post: Post) -> None:
-        failing = False
+    def _watch(self, post: Post) -> None:
+        failing: set[_Watched] = set()
         while not self._closing.wait(SAMPLE_EVERY):
-            try:
-                with using(line, "enrol button"):
-                    down = self._gpio.input(line) == self._gpio.LOW
-                failing = False
-            except DeviceError as error:
-                # Without the button nobody is enrolled here, but the door still opens.
-                if not failing:
-                    log.error("%s", error)
-                failing = True
-                continue
-            push = self._button.sample(self._monotonic(), down=down)
-            if push is Push.HELD:
-                post(EnrolButtonHeld(self._new_subject()))
-            elif push is Push.SHORT:
-                post(EnrolButtonPressed())
+            for watched in self._watched:
+                try:
+                    happened = watched.look(self._monotonic())
+                    if happened is not None:
+                        post(happened)
+                    failing.discard(watched)
+                except Exception as error:  # noqa: BLE001 - the other lines are still to be read
+                    # Without a button the door still opens by face.
+                    if watched not in failing:
+                        log.error("%s", error)
+                    failing.add(watched)

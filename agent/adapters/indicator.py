@@ -2,11 +2,14 @@
 
 Nobody needs to tell colours apart, or to hear: each indication has a rhythm of its own. Nor does
 anybody need to see: what ends a presentation or an enrolment has a sound of its own. Nothing
-flashes more than three times in a second, which may set off seizures (WCAG 2.3.1).
+flashes more than three times in a second, which may set off seizures (WCAG 2.3.1). A key that is
+pressed clicks and changes nothing else: who presses it feels it anyhow, and light for each would
+flash as fast as somebody types.
 """
 
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, cycle
@@ -24,6 +27,11 @@ Step: TypeAlias = tuple[str, bool, float]
 DARK, RED, GREEN, BLUE, WHITE = "", "r", "g", "b", "rgb"
 SHORT, LONG = 0.15, 0.6
 GAP = 0.25
+PAUSE = 1.0
+CLICK = 0.03
+"""Seconds that the buzzer sounds for a key."""
+
+PURPOSE = "LED, buzzer or light"
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +51,12 @@ def _lit(colour: str, *seconds: float) -> tuple[Step, ...]:
 
 def _beeps(colour: str, *seconds: float) -> tuple[Step, ...]:
     return tuple(step for time in seconds for step in ((colour, True, time), (DARK, False, GAP)))
+
+
+def _call(colour: str, *seconds: float) -> Pattern:
+    """Ask for something: the same rhythm as a sound, and then over and over as light."""
+    times = [time for each in seconds for time in (each, GAP)]
+    return Pattern(_lit(colour, *times[:-1], PAUSE), _beeps(colour, *seconds))
 
 
 _COLLECTING = _lit(WHITE, 1.5, 0.5)
@@ -70,12 +84,22 @@ PATTERNS: Mapping[Indication, Pattern] = MappingProxyType(
         Indication.IDENTIFY: Pattern(
             _lit(WHITE, *(0.2, 0.3) * 4, 0.2, 1.0), _beeps(WHITE, SHORT, SHORT, SHORT, SHORT)
         ),
+        Indication.ENTER_PIN: _call(BLUE, LONG, SHORT),
+        Indication.SHOW_FACE: _call(BLUE, LONG, SHORT, SHORT),
+        Indication.WHO_ARE_YOU: _call(WHITE, LONG, LONG, SHORT),
+        Indication.CHOOSE: _call(WHITE, SHORT, LONG, SHORT),
+        Indication.CONFIRM: _call(RED, LONG, SHORT, LONG),
+        Indication.CONFIRM_AGAIN: _call(RED, LONG, SHORT, LONG, SHORT),
+        Indication.PAUSED: _call(BLUE, SHORT, LONG, LONG),
+        Indication.RESUMED: _call(GREEN, SHORT, SHORT, LONG, SHORT),
+        Indication.LEAVING: _call(RED, LONG, LONG, LONG, LONG),
+        Indication.DOORBELL: _call(WHITE, SHORT, SHORT, LONG, LONG),
     }
 )
 
 
 class GpioIndicator:
-    """LED and buzzer on lines that are active high; implements ports.Indicator.
+    """LED, buzzer and light on lines that are active high; implements ports.Indicator.
 
     Raises DeviceError where a line cannot be had. Later faults are only logged: a door that cannot
     show anything still opens.
@@ -85,31 +109,44 @@ class GpioIndicator:
         self._gpio = gpio
         self._colours = {"r": lines.led_red, "g": lines.led_green, "b": lines.led_blue}
         self._buzzer = lines.buzzer
-        for line in (*self._colours.values(), self._buzzer):
+        self._light = lines.light
+        for line in (*self._colours.values(), self._buzzer, self._light):
             if line is not None:
-                with using(line, "LED or buzzer"):
+                with using(line, PURPOSE):
                     gpio.setup(line, gpio.OUT, initial=gpio.LOW)
         self._failing = False
         self._changed = threading.Condition()
         self._wanted: Indication | None = Indication.IDLE
         self._news = True
+        self._clicks = False
+        self._lit = False
         self._thread = threading.Thread(target=self._run, name="indicator", daemon=True)
         self._thread.start()
 
     def show(self, indication: Indication) -> None:
-        """Begin the indication's pattern now, in the background. Once closed, do nothing."""
+        """Begin the indication's pattern now, in the background. Once closed, do nothing.
+
+        A key clicks, and what is on show goes on.
+        """
         with self._changed:
-            if self._wanted is not None:
+            if self._wanted is None:
+                return
+            if indication is Indication.KEY:
+                self._clicks = True
+            else:
                 self._wanted, self._news = indication, True
-                self._changed.notify()
+            self._changed.notify()
 
     def light(self, *, on: bool) -> None:
-        """Switch the light on or off, where there is one."""
+        """Switch the light on or off, where there is one. Once closed, do nothing."""
+        with self._changed:
+            self._lit = on and self._wanted is not None
+            self._changed.notify()
 
     def close(self) -> None:
         """Go dark and silent; may be called again."""
         with self._changed:
-            self._wanted = None
+            self._wanted, self._lit = None, False
             self._changed.notify()
         self._thread.join()
 
@@ -121,17 +158,30 @@ class GpioIndicator:
                     pattern = PATTERNS[self._wanted]
                     steps = chain(pattern.opening, cycle(pattern.loop))
                     self._news = False
-                colours, sound, seconds = next(steps)
-                self._set(colours, sound=sound)
-                self._changed.wait(seconds)
+                self._play(*next(steps))
             self._set(DARK, sound=False)
+
+    def _play(self, colours: str, sound: bool, seconds: float) -> None:  # noqa: FBT001 - a step
+        """Play one step until it is over or there is news."""
+        until = time.monotonic() + seconds
+        while not self._interrupted() and (left := until - time.monotonic()) > 0:
+            if self._clicks:
+                self._clicks = False
+                self._set(colours, sound=True)
+                self._changed.wait_for(self._interrupted, CLICK)
+            else:
+                self._set(colours, sound=sound)
+                self._changed.wait(left)
+
+    def _interrupted(self) -> bool:
+        return self._news or self._wanted is None
 
     def _set(self, colours: str, *, sound: bool) -> None:
         lit = {line: colour in colours for colour, line in self._colours.items()}
         try:
-            for line, on in {**lit, self._buzzer: sound}.items():
+            for line, on in {**lit, self._buzzer: sound, self._light: self._lit}.items():
                 if line is not None:
-                    with using(line, "LED or buzzer"):
+                    with using(line, PURPOSE):
                         self._gpio.output(line, self._gpio.HIGH if on else self._gpio.LOW)
         except DeviceError as error:
             if not self._failing:

@@ -4,13 +4,21 @@ from collections.abc import Callable
 
 from agent.adapters.pulse import Pulse
 from agent.core.effects import Indication
-from agent.core.inputs import EnrolButtonHeld, EnrolButtonPressed, Input
+from agent.core.inputs import (
+    ContactChanged,
+    EnrolButtonHeld,
+    EnrolButtonPressed,
+    ExitPressed,
+    Input,
+    Rung,
+    TamperChanged,
+)
 from agent.core.types import SubjectId
 from agent.ports import Clock, Post
 
 
 class SimulatedDoor(Pulse):
-    """Strike, enrol button and LED of one door: ports.Release, Inputs and Indicator in one.
+    """Strike, buttons, loops and LED of one door: ports.Release, Inputs and Indicator in one.
 
     clock: measures the pulses and dates the timeline; whoever moves a simulated one calls `settle`
     after each move. new_subject: makes the id that an enrolment would give.
@@ -39,7 +47,7 @@ class SimulatedDoor(Pulse):
         return list(zip(times[::2], times[1::2], strict=False))
 
     def start(self, post: Post) -> None:
-        """Post what is done to the button from now on."""
+        """Post what is done to buttons and loops from now on."""
         self._post = post
 
     def show(self, indication: Indication) -> None:
@@ -57,6 +65,22 @@ class SimulatedDoor(Pulse):
     def press_enrol_button(self) -> None:
         """Press the button shortly."""
         self._tell(EnrolButtonPressed())
+
+    def press_exit_button(self) -> None:
+        """Press the button inside."""
+        self._tell(ExitPressed())
+
+    def ring(self) -> None:
+        """Press the doorbell."""
+        self._tell(Rung())
+
+    def move(self, *, is_open: bool) -> None:
+        """Open or close the door itself."""
+        self._tell(ContactChanged(is_open))
+
+    def tamper(self, *, active: bool) -> None:
+        """Open or close the case."""
+        self._tell(TamperChanged(active))
 
     def _tell(self, happened: Input) -> None:
         if self._post is not None and not self.closed:

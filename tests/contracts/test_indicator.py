@@ -1,7 +1,8 @@
 """What any indicator does, and that its patterns can be told apart by everybody."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, groupby
 
@@ -15,46 +16,50 @@ from agent.core.effects import Indication
 from agent.core.types import SubjectId
 from agent.errors import DeviceError
 from agent.ports import Indicator
+from tests.contracts.boards import BOARDS, Board
 from tests.contracts.waiting import eventually
-from tests.simulated_gpio import SimulatedGpio, simulated_gpio
+from tests.simulated_gpio import simulated_gpio
 
-LINES = Lines()
+LIGHT = 12
+LINES = Lines(light=LIGHT)
 RED, GREEN, BLUE, BUZZER = 5, 6, 13, 19
+SHOWN = [indication for indication in Indication if indication is not Indication.KEY]
+"""What stays on show; a key clicks."""
 
 
-def simulated() -> Indicator:
-    return SimulatedDoor(SystemClock(), lambda: SubjectId("s-1"))
-
-
-def on_gpio() -> Indicator:
-    return GpioIndicator(simulated_gpio(), LINES)
-
-
-@pytest.fixture(params=[simulated, on_gpio])
+@pytest.fixture(params=["simulated door", *BOARDS])
 def indicator(request: pytest.FixtureRequest) -> Iterator[Indicator]:
-    make: Callable[[], Indicator] = request.param
-    made = make()
-    yield made
-    made.close()
+    if request.param not in BOARDS:
+        yield SimulatedDoor(SystemClock(), lambda: SubjectId("s-1"))
+        return
+    with BOARDS[request.param]() as board:
+        made = GpioIndicator(board.gpio, LINES)
+        yield made
+        made.close()
 
 
 def test_every_indication_can_be_shown_in_any_order(indicator: Indicator) -> None:
     for indication in (*Indication, *reversed(Indication)):
         indicator.show(indication)
+        indicator.light(on=True)
 
 
 def test_close_may_be_called_twice_and_then_showing_does_nothing(indicator: Indicator) -> None:
     indicator.close()
     indicator.close()
     indicator.show(Indication.GRANTED)
+    indicator.show(Indication.KEY)
+    indicator.light(on=True)
 
 
 def test_the_simulated_door_remembers_what_it_showed() -> None:
     door = SimulatedDoor(SystemClock(), lambda: SubjectId("s-1"))
     door.show(Indication.LOOKING)
     door.show(Indication.GRANTED)
+    door.light(on=True)
     door.close()
     assert door.indications == [Indication.LOOKING, Indication.GRANTED]
+    assert door.lit
 
 
 # --- LED and buzzer -------------------------------------------------------------------------------
@@ -65,19 +70,19 @@ class Panel:
     """A GPIO indicator, and a look at its lines."""
 
     indicator: GpioIndicator
-    gpio: SimulatedGpio
+    board: Board
 
     def levels(self) -> tuple[int, ...]:
         """Red, green, blue and buzzer."""
-        return tuple(self.gpio.level(line) for line in (RED, GREEN, BLUE, BUZZER))
+        return tuple(self.board.chip.level(line) for line in (RED, GREEN, BLUE, BUZZER))
 
 
-@pytest.fixture
-def panel() -> Iterator[Panel]:
-    gpio = simulated_gpio()
-    indicator = GpioIndicator(gpio, LINES)
-    yield Panel(indicator, gpio)
-    indicator.close()
+@pytest.fixture(params=BOARDS)
+def panel(request: pytest.FixtureRequest) -> Iterator[Panel]:
+    with BOARDS[request.param]() as board:
+        indicator = GpioIndicator(board.gpio, LINES)
+        yield Panel(indicator, board)
+        indicator.close()
 
 
 def test_a_grant_lights_green_and_beeps_and_then_is_green_and_silent(panel: Panel) -> None:
@@ -106,8 +111,8 @@ def test_a_pattern_goes_on_without_being_shown_again(panel: Panel) -> None:
 def test_an_opening_is_played_once(panel: Panel) -> None:
     panel.indicator.show(Indication.REFUSED)
     # three beeps and their gaps, and then the loop a few times over
-    assert eventually(lambda: len(panel.gpio.history[RED]) > 16)
-    assert panel.gpio.history[BUZZER].count(1) == 3
+    assert eventually(lambda: len(panel.board.chip.history[RED]) > 16)
+    assert panel.board.chip.history[BUZZER].count(1) == 3
 
 
 def test_what_is_shown_twice_is_played_from_its_start_again(panel: Panel) -> None:
@@ -124,11 +129,48 @@ def test_news_does_not_wait_for_the_pattern_under_way(panel: Panel) -> None:
     assert eventually(lambda: panel.levels() == (1, 0, 0, 0))
 
 
+def test_a_key_clicks_and_changes_nothing_else(panel: Panel) -> None:
+    panel.indicator.show(Indication.FAULT)  # red for three seconds
+    assert eventually(lambda: panel.levels() == (1, 0, 0, 0))
+    beeps = panel.board.chip.history[BUZZER]
+    for _ in range(3):
+        panel.indicator.show(Indication.KEY)
+        assert eventually(lambda: panel.levels() == (1, 0, 0, 1))
+        assert eventually(lambda: panel.levels() == (1, 0, 0, 0))
+    assert beeps.count(1) == 3
+    assert 0 not in panel.board.chip.history[RED][-6:]
+
+
+def test_keys_do_not_hurry_the_pattern_that_is_on_show(panel: Panel) -> None:
+    panel.indicator.show(Indication.MORE_LIGHT)  # one second lit, one dark
+    began = time.monotonic()
+    assert eventually(lambda: panel.levels()[:3] == (1, 1, 1))
+    while time.monotonic() - began < 0.9:
+        panel.indicator.show(Indication.KEY)
+        time.sleep(0.02)
+        # A busy machine may have slept through the end of the second.
+        assert panel.levels()[:3] == (1, 1, 1) or time.monotonic() - began >= 1.0
+
+
+def test_the_light_goes_on_and_off_whatever_is_on_show(panel: Panel) -> None:
+    panel.indicator.show(Indication.FAULT)
+    assert eventually(lambda: panel.levels() == (1, 0, 0, 0))
+    panel.indicator.light(on=True)
+    assert eventually(lambda: panel.board.chip.level(LIGHT) == 1)
+    panel.indicator.light(on=False)
+    assert eventually(lambda: panel.board.chip.level(LIGHT) == 0)
+    assert panel.levels() == (1, 0, 0, 0)
+
+
 def test_close_leaves_it_dark_and_silent(panel: Panel) -> None:
     panel.indicator.show(Indication.REFUSED)
+    panel.indicator.light(on=True)
     assert eventually(lambda: panel.levels() == (1, 0, 0, 1))
+    assert eventually(lambda: panel.board.chip.level(LIGHT) == 1)
     panel.indicator.close()
+    panel.indicator.light(on=True)
     assert panel.levels() == (0, 0, 0, 0)
+    assert panel.board.chip.level(LIGHT) == 0
 
 
 def test_close_ends_though_others_go_on_showing(panel: Panel) -> None:
@@ -150,7 +192,7 @@ def test_close_ends_though_others_go_on_showing(panel: Panel) -> None:
 
 def test_lines_that_are_not_connected_are_not_touched() -> None:
     gpio = simulated_gpio()
-    lines = Lines(led_red=None, led_blue=None, buzzer=None)
+    lines = Lines(led_red=None, led_blue=None, buzzer=None, light=None)
     indicator = GpioIndicator(gpio, lines)
     indicator.show(Indication.GRANTED)
     assert eventually(lambda: gpio.level(GREEN) == 1)
@@ -161,7 +203,7 @@ def test_lines_that_are_not_connected_are_not_touched() -> None:
 def test_a_line_that_cannot_be_had_is_told_in_one_line() -> None:
     gpio = simulated_gpio()
     gpio.broken[BUZZER] = "GPIO busy"
-    with pytest.raises(DeviceError, match=r"^gpio: line 19 \(LED or buzzer\): GPIO busy: "):
+    with pytest.raises(DeviceError, match=r"^gpio: line 19 \(LED, buzzer or light\): GPIO busy: "):
         GpioIndicator(gpio, LINES)
 
 
@@ -204,18 +246,18 @@ def beeps(steps: Sequence[Step]) -> tuple[str, ...]:
 
 
 def test_every_indication_has_a_pattern() -> None:
-    assert set(PATTERNS) == set(Indication)
+    assert set(PATTERNS) == set(SHOWN)
 
 
 def test_any_two_indications_differ_to_who_sees_no_colours_and_hears_nothing() -> None:
-    for pair in combinations(Indication, 2):
+    for pair in combinations(SHOWN, 2):
         seen = [(rhythm(PATTERNS[name].opening), rhythm(PATTERNS[name].loop)) for name in pair]
         assert seen[0] != seen[1], pair
 
 
 def test_what_stays_on_show_differs_by_rhythm_alone() -> None:
     # A frame taken is a beep and a blink within the enrolment; before and after they look alike.
-    lasting = [name for name in Indication if name is not Indication.FRAME_TAKEN]
+    lasting = [name for name in SHOWN if name is not Indication.FRAME_TAKEN]
     loops = [rhythm(PATTERNS[name].loop) for name in lasting]
     assert len(set(loops)) == len(loops)
 
@@ -234,9 +276,19 @@ def test_any_two_indications_that_sound_differ_to_who_sees_nothing() -> None:
         Indication.FRAME_TAKEN,
         Indication.ENROLLED,
         Indication.NOT_ENROLLED,
+        Indication.ENTER_PIN,
+        Indication.SHOW_FACE,
+        Indication.WHO_ARE_YOU,
+        Indication.CHOOSE,
+        Indication.CONFIRM,
+        Indication.CONFIRM_AGAIN,
+        Indication.PAUSED,
+        Indication.RESUMED,
+        Indication.LEAVING,
+        Indication.DOORBELL,
     ],
 )
-def test_every_outcome_can_be_heard(outcome: Indication) -> None:
+def test_every_outcome_and_every_question_can_be_heard(outcome: Indication) -> None:
     assert beeps(PATTERNS[outcome].opening)
 
 

@@ -4,8 +4,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -18,8 +20,9 @@ from agent.config import Gpio as Lines
 from agent.core.types import Grant, Method, SubjectId
 from agent.errors import DeviceError
 from agent.ports import Release
+from tests.contracts.boards import BOARDS, Board, MakeBoard
 from tests.contracts.waiting import eventually
-from tests.simulated_gpio import LineError, simulated_gpio
+from tests.simulated_gpio import LineError
 
 GRANT = Grant(SubjectId("s-1"), Method.FACE, 0.8, 0.0)
 RELAY = Lines().relay
@@ -42,30 +45,43 @@ class Rig:
         return [now for before, now in pairwise([False, *self.levels()]) if now != before]
 
 
-def simulated_rig() -> Rig:
+@contextmanager
+def simulated_rig() -> Iterator[Rig]:
     door = SimulatedDoor(SystemClock(), lambda: SubjectId("s-2"))
-    return Rig(door, lambda: [False, *(released for _, released in door.timeline)])
+    yield Rig(door, lambda: [False, *(released for _, released in door.timeline)])
 
 
-def relay_rig(*, active_high: bool) -> Rig:
-    gpio = simulated_gpio()
-    release = GpioRelease(gpio, Lines(relay_active_high=active_high))
-    on = gpio.HIGH if active_high else gpio.LOW
-    return Rig(release, lambda: [level == on for level in gpio.history[RELAY]])
+@contextmanager
+def relay_rig(make: MakeBoard, *, active_high: bool) -> Iterator[Rig]:
+    with make() as board:
+        release = GpioRelease(board.gpio, Lines(relay_active_high=active_high))
+        on = board.gpio.HIGH if active_high else board.gpio.LOW
+        yield Rig(release, lambda: [level == on for level in board.chip.history[RELAY]])
 
 
-RIGS: dict[str, Callable[[], Rig]] = {
+RIGS: Mapping[str, Callable[[], AbstractContextManager[Rig]]] = {
     "simulated door": simulated_rig,
-    "relay, active high": lambda: relay_rig(active_high=True),
-    "relay, active low": lambda: relay_rig(active_high=False),
+    **{
+        f"{name}, relay active {'high' if active_high else 'low'}": partial(
+            relay_rig, make, active_high=active_high
+        )
+        for name, make in BOARDS.items()
+        for active_high in (True, False)
+    },
 }
 
 
 @pytest.fixture(params=RIGS)
 def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
-    made = RIGS[request.param]()
-    yield made
-    made.release.close()
+    with RIGS[request.param]() as made:
+        yield made
+        made.release.close()
+
+
+@pytest.fixture(params=BOARDS)
+def board(request: pytest.FixtureRequest) -> Iterator[Board]:
+    with BOARDS[request.param]() as made:
+        yield made
 
 
 def test_it_is_locked_when_made(rig: Rig) -> None:
@@ -168,46 +184,49 @@ def test_it_locks_though_the_caller_raises_right_after(rig: Rig) -> None:
 # --- what only hardware can do to it -------------------------------------------------------------
 
 
-def test_the_relay_is_at_its_locked_level_from_the_first_moment() -> None:
-    for active_high, locked in ((True, 0), (False, 1)):
-        gpio = simulated_gpio()
-        GpioRelease(gpio, Lines(relay_active_high=active_high)).close()
-        assert gpio.history[RELAY][0] == locked
+def test_the_relay_is_at_its_locked_level_from_the_first_moment(board: Board) -> None:
+    for line, active_high, locked in ((RELAY, True, 0), (4, False, 1)):
+        GpioRelease(board.gpio, Lines(relay=line, relay_active_high=active_high)).close()
+        assert board.chip.history[line][0] == locked
 
 
-def test_a_relay_that_cannot_be_had_is_told_in_one_line() -> None:
-    gpio = simulated_gpio()
-    gpio.broken[RELAY] = "GPIO busy"
-    with pytest.raises(DeviceError, match=r"^gpio: line 17 \(relay\): GPIO busy: .*\[gpio\]$"):
-        GpioRelease(gpio, Lines())
+def test_it_locks_a_line_that_this_process_left_released(board: Board) -> None:
+    board.gpio.setup(RELAY, board.gpio.OUT, initial=board.gpio.HIGH)
+    GpioRelease(board.gpio, Lines()).close()
+    assert board.chip.history[RELAY][:2] == [1, 0]
 
 
-def test_a_relay_that_does_not_pull_is_an_error_and_leaves_the_door_locked() -> None:
-    gpio = simulated_gpio()
-    release = GpioRelease(gpio, Lines())
-    gpio.broken[RELAY] = "I/O error"
+def test_a_relay_that_cannot_be_had_is_told_in_one_line(board: Board) -> None:
+    board.chip.broken[RELAY] = "GPIO busy"
+    says = r"^gpio: line 17 \(relay\): '?GPIO busy'?: check .*the line$"
+    with pytest.raises(DeviceError, match=says):
+        GpioRelease(board.gpio, Lines())
+
+
+def test_a_relay_that_does_not_pull_is_an_error_and_leaves_the_door_locked(board: Board) -> None:
+    release = GpioRelease(board.gpio, Lines())
+    board.chip.broken[RELAY] = "I/O error"
     with pytest.raises(DeviceError, match="I/O error"):
         release.energise(GRANT, 5.0)
-    del gpio.broken[RELAY]
+    del board.chip.broken[RELAY]
     assert eventually(lambda: not release.energised)
-    assert gpio.level(RELAY) == gpio.LOW
+    assert board.chip.level(RELAY) == board.gpio.LOW
     release.close()
 
 
 def test_a_relay_that_does_not_let_go_is_tried_until_it_does(
-    caplog: pytest.LogCaptureFixture,
+    board: Board, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gpio = simulated_gpio()
-    release = GpioRelease(gpio, Lines())
+    release = GpioRelease(board.gpio, Lines())
     release.energise(GRANT, 0.05)
-    gpio.broken[RELAY] = "I/O error"
+    board.chip.broken[RELAY] = "I/O error"
     assert eventually(lambda: "cannot be locked" in caplog.text)
     assert release.energised
     with pytest.raises(DeviceError, match="I/O error"):
         release.drop()
-    del gpio.broken[RELAY]
+    del board.chip.broken[RELAY]
     assert eventually(lambda: not release.energised)
-    assert gpio.level(RELAY) == gpio.LOW
+    assert board.chip.level(RELAY) == board.gpio.LOW
     release.close()
 
 
@@ -226,15 +245,14 @@ def test_many_tries_to_lock_are_logged_once(caplog: pytest.LogCaptureFixture) ->
     pulse.close()
 
 
-def test_a_relay_that_does_not_let_go_on_close_is_tried_after_it_too() -> None:
-    gpio = simulated_gpio()
-    release = GpioRelease(gpio, Lines())
+def test_a_relay_that_does_not_let_go_on_close_is_tried_after_it_too(board: Board) -> None:
+    release = GpioRelease(board.gpio, Lines())
     release.energise(GRANT, 30.0)
-    gpio.broken[RELAY] = "I/O error"
+    board.chip.broken[RELAY] = "I/O error"
     with pytest.raises(DeviceError, match="I/O error"):
         release.close()
-    del gpio.broken[RELAY]
-    assert eventually(lambda: gpio.level(RELAY) == gpio.LOW)
+    del board.chip.broken[RELAY]
+    assert eventually(lambda: board.chip.level(RELAY) == board.gpio.LOW)
     release.close()
 
 
@@ -293,4 +311,4 @@ raise SystemExit("the main thread ends here")
     ended = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
     )
-    assert ended.stdout.split() == ["1", "0"]
+    assert ended.stdout.split() == ["0", "1", "0"]
