@@ -34,14 +34,18 @@ __all__ = ["certificates", "commands", "controllers", "listening", "main", "peop
 
 
 @command("doorward run --simulate --camera frames:pictures")
-@click.option("--camera", default="picamera2", help="picamera2, frames:DIR or video:FILE.")
+@click.option("--camera", help="picamera2, usb, usb:DEVICE, frames:DIR or video:FILE.")
 @click.option("--simulate", is_flag=True, help="Drive a simulated door instead of the GPIO lines.")
 @click.pass_obj
-def run(config: Path | None, *, camera: str, simulate: bool, json: bool) -> None:
-    """Run the agent until it is stopped, or a replayed camera has come to its end."""
+def run(config: Path | None, *, camera: str | None, simulate: bool, json: bool) -> None:
+    """Run the agent until it is stopped, or a replayed camera has come to its end.
+
+    Without --camera it is the one that the configuration names.
+    """
     console = ConsoleReporter(click.echo, as_json=json)
     settings = app.load_config(config)
-    with app.agent(settings, camera, [console], simulate=simulate) as runtime:
+    source = camera or settings.camera.source
+    with app.agent(settings, source, [console], simulate=simulate) as runtime:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: runtime.stop())
         runtime.run()

@@ -17,6 +17,9 @@ from agent.core.throttle import Codes
 from agent.errors import ConfigError
 
 Line = Annotated[int, Meta(ge=0, le=27)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+SMALLEST_SHARE = 0.1
+"""Of a picture's width and height: in less no face is seen whole."""
 NAME = r"\A[a-z0-9][a-z0-9-]{0,31}\Z"
 """What a door, or a controller, may be called."""
 NAME_RULE = "lower-case letters, digits and hyphens, at most 32, not a hyphen first"
@@ -67,6 +70,8 @@ class Access(Section, frozen=True):
 class Camera(Section, frozen=True):
     """The camera and its stream."""
 
+    source: Annotated[str, Meta(pattern=r"\A(picamera2|usb(:/dev/.+)?)\Z")] = "picamera2"
+    """Which camera: picamera2 (of the Pi), usb (the first there is) or usb:/dev/... (that one)."""
     width: Annotated[int, Meta(ge=320, le=4096)] = 1280
     """Frame width in pixels."""
     height: Annotated[int, Meta(ge=240, le=4096)] = 720
@@ -75,6 +80,23 @@ class Camera(Section, frozen=True):
     """Frames looked at per second."""
     rotation: Annotated[int, Meta(ge=0, le=270, multiple_of=90)] = 0
     """Degrees by which the mounted camera is turned clockwise: 0, 90, 180 or 270."""
+    exposure_value: Annotated[float, Meta(ge=-4, le=4)] = 0.5
+    """Stops by which the Pi's camera exposes brighter than it would; more for faces against the
+    light."""
+    roi: tuple[Share, Share, Share, Share] | None = None
+    """Where faces are looked for: x, y, width and height as shares of the upright picture, 0 to 1;
+    none: everywhere."""
+
+    def __post_init__(self) -> None:
+        if self.roi is None:
+            return
+        x, y, width, height = self.roi
+        if not (width >= SMALLEST_SHARE and height >= SMALLEST_SHARE):
+            message = f"roi must be at least {SMALLEST_SHARE:g} wide and high"
+            raise ValueError(message)
+        if not (x + width <= 1 and y + height <= 1):
+            message = "roi must lie inside the picture: x + width and y + height at most 1"
+            raise ValueError(message)
 
 
 class Quality(Section, frozen=True):

@@ -2,10 +2,13 @@
 
 import logging
 import threading
+from dataclasses import replace
 
 from agent.core.events import Part
-from agent.core.inputs import Faulted, Recovered, Tick
+from agent.core.inputs import Faulted, Observed, Recovered, Tick
+from agent.core.types import Frame
 from agent.errors import DoorwardError
+from agent.motion import Motion
 from agent.ports import Camera, Clock, Post, Vision
 
 log = logging.getLogger(__name__)
@@ -14,13 +17,19 @@ RETRY_EVERY = 2.0
 """Seconds between two tries to start the camera again."""
 PATIENCE = 8.0
 """Seconds without a frame or a retry after which the thread counts as hanging."""
+ATTENTION = 3.0
+"""Seconds after a face or a movement for which the models look at every frame."""
+IDLE_EVERY = 1.0
+"""Seconds between two looks while nothing moves and nobody is there."""
 LONGEST_REASON = 500
 """Characters of a fault's reason."""
 
 
 class Watch:
-    """Looks at each frame and posts what it shows, on a thread of its own.
+    """Looks at frames and posts what they show, on a thread of its own.
 
+    The models look at every frame while somebody is there or something moves, and for a while
+    after; else at one a second. A frame that they do not look at is not posted.
     crash: what nobody foresaw and ended the thread, if anything did. over: whether a replay ended.
     """
 
@@ -79,15 +88,40 @@ class Watch:
 
     def _look(self) -> None:
         faulty = True
+        attention = Attention()
         for frame in self._camera.frames():
             if self._stop.is_set():
                 return
-            seen = self._vision(frame)
+            seen = attention.look(frame, self._vision)
             if faulty:
                 self._post(Recovered(Part.CAMERA))
                 faulty = False
-            self._post(seen)
+            if seen is not None:
+                self._post(seen)
             self._sign_of_life = self._clock.now().monotonic
+
+
+class Attention:
+    """Chooses the frames that the models look at. Which evidence is enough never depends on it."""
+
+    def __init__(self) -> None:
+        self._motion = Motion()
+        self._looked_at = float("-inf")
+        self._until = float("-inf")
+
+    def look(self, frame: Frame, vision: Vision) -> Observed | None:
+        """Give what a frame shows, None where it was not looked at. Raises as `vision` does."""
+        luma, moved = self._motion.look(frame)
+        now = frame.captured_at
+        if moved:
+            self._until = now + ATTENTION
+        if now < self._until or not now - self._looked_at < IDLE_EVERY:
+            self._looked_at = now
+            seen = vision(frame)
+            if seen.faces:
+                self._until = now + ATTENTION
+            return replace(seen, luma=luma, moved=moved)
+        return None
 
 
 def one_line(error: DoorwardError) -> str:

@@ -2,11 +2,12 @@
 
 Not the real thing: its behaviour was read from picamera2 0.3.38's own source. A configuration is
 adjusted to what the camera can do, not refused (seen with libcamera's virtual camera too, which
-gives NV12 where BGR888 is asked for); a name such as "BGR888" tells the order of colours
-within a word, so that memory has R, G, B; rows of YUV420 keep their padding and those of NV12 do
-not; `capture_request` waits for a picture unless one is ready that nobody has had, of which only
-the newest is kept; pictures stop coming while all buffers are held; a control that the camera does
-not have is an error; `cancel_all_and_flush` ends the waits; what is open cannot be opened twice.
+gives NV12 where BGR888 is asked for), but a second stream that it does not have; a name such as
+"BGR888" tells the order of colours within a word, so that memory has R, G, B; rows of YUV420 keep
+their padding and those of NV12 do not; `capture_request` waits for a picture unless one is ready
+that nobody has had, of which only the newest is kept; pictures stop coming while all buffers are
+held; a control that the camera does not have is an error; `cancel_all_and_flush` ends the waits;
+what is open cannot be opened twice.
 """
 
 import time
@@ -30,25 +31,31 @@ class SimulatedCamera:
     """What stands in the world: one camera, a scene before it, and what is wrong with it.
 
     scene: (H, W, 3) uint8 RGB: what it sees, scaled to the stream's size. formats: what it can
-    give, the first where another is asked for. controls: what it has. present: whether it is
-    plugged in. hung: whether it has stopped giving pictures. stuck: whether it cannot be closed.
-    error: what opening it ends in. clock: reads seconds for the pictures' stamps; None leaves them
-    unstamped. opened, closed: how often it was. held: requests that were not given back.
-    durations: the FrameDurationLimits it was given.
+    give, the first where another is asked for. controls: what it has. model: the sensor. streams:
+    how many it gives at once. noise: whether each picture differs by a grey level from the one
+    before. present: whether it is plugged in. hung: whether it has stopped giving pictures. stuck:
+    whether it cannot be closed. error: what opening it ends in. stamped: whether its pictures have
+    stamps. clock: reads seconds for them. opened, closed: how often it was. held: requests that
+    were not given back. given: the controls it was given. mode: the sensor's that was asked for.
     """
 
     scene: Pixels
     formats: tuple[str, ...] = ("BGR888",)
     controls: tuple[str, ...] = ("FrameDurationLimits", "NoiseReductionMode")
+    model: str = "simulated"
+    streams: int = 2
+    noise: bool = False
     present: bool = True
     hung: bool = False
     stuck: bool = False
     error: Exception | None = None
-    clock: Callable[[], float] | None = time.monotonic
+    stamped: bool = True
+    clock: Callable[[], float] = time.monotonic
     opened: int = 0
     closed: int = 0
     held: int = 0
-    durations: list[int] = field(default_factory=list)
+    given: dict[str, Any] = field(default_factory=dict)
+    mode: tuple[int, int] | None = None
 
     def module(self) -> ModuleType:
         """Give a module picamera2 whose Picamera2 opens this camera."""
@@ -70,21 +77,22 @@ class SimulatedCamera:
 class SimulatedRequest:
     """picamera2's CompletedRequest."""
 
-    def __init__(self, device: "SimulatedPicamera2", taken: float) -> None:
+    def __init__(self, device: "SimulatedPicamera2", number: int, taken: float) -> None:
         self._device = device
+        self._number = number
         self._taken = taken
         device.camera.held += 1
 
     def make_array(self, name: str, /) -> Pixels:
-        assert name == "main"
-        return self._device.render()
+        assert self._device.camera_configuration()[name] is not None, f"{name} is not defined"
+        return self._device.render(name, self._number)
 
     def get_metadata(self) -> dict[str, object]:
-        clock = self._device.camera.clock
-        if clock is None:
+        camera = self._device.camera
+        if not camera.stamped:
             return {}
         age = time.monotonic() - self._taken
-        return {"SensorTimestamp": int((clock() - age) * 1e9)}
+        return {"SensorTimestamp": int((camera.clock() - age) * 1e9)}
 
     def release(self) -> None:
         self._device.camera.held -= 1
@@ -104,6 +112,7 @@ class SimulatedPicamera2:
         self.camera = camera
         self.camera.opened += 1
         self.camera_controls = dict.fromkeys(camera.controls)
+        self.camera_properties = {"Model": camera.model}
         self._actual: dict[str, Any] = {}
         self._began = 0.0
         self._period = 1 / 30
@@ -111,12 +120,13 @@ class SimulatedPicamera2:
         self._cancels = 0
 
     def create_video_configuration(self, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - a dict of dicts, as it is
-        unknown = set(changes) - {"main", "buffer_count", "controls"}
+        unknown = set(changes) - {"main", "lores", "buffer_count", "controls", "sensor"}
         assert not unknown, f"not simulated: {unknown}"
         main = {"format": "XBGR8888", "size": (1280, 720)} | changes.get("main", {})
         width, height = main["size"]
         main["size"] = (width - width % 2, height - height % 2)
-        return {"buffer_count": 6, "controls": {}} | changes | {"main": main}
+        defaults = {"buffer_count": 6, "controls": {}, "lores": None, "sensor": {}}
+        return defaults | changes | {"main": main}
 
     def configure(self, configuration: Mapping[str, Any], /) -> None:
         camera = self.camera
@@ -124,12 +134,20 @@ class SimulatedPicamera2:
             if name not in self.camera_controls:
                 raise RuntimeError(f"Control {name} is not advertised by libcamera")
             if name == "FrameDurationLimits":
-                camera.durations = list(value)
                 self._period = value[0] / 1e6
+        camera.given = dict(configuration["controls"])
+        camera.mode = configuration["sensor"].get("output_size")
         main = dict(configuration["main"])
         if main["format"] not in camera.formats:
             main["format"] = camera.formats[0]
-        self._actual = {**configuration, "main": main}
+        lores = configuration["lores"]
+        if lores is not None:
+            if camera.streams < 2:
+                raise RuntimeError("Camera configuration could not be generated")
+            assert lores["format"] == "YUV420"
+            assert lores["size"] <= main["size"]
+            assert not any(side % 2 for side in lores["size"]), "width and height should be even"
+        self._actual = {**configuration, "main": main, "lores": lores}
 
     def camera_configuration(self) -> dict[str, Any]:
         return self._actual
@@ -147,7 +165,7 @@ class SimulatedPicamera2:
             if newest > self._given and not stalled:
                 self._given = newest
                 taken = self._began + (newest + 1) * self._period
-                return SimulatedRequest(self, taken)
+                return SimulatedRequest(self, newest, taken)
             if self._cancels != cancels:
                 raise CancelledError
             if time.monotonic() >= end:
@@ -162,11 +180,13 @@ class SimulatedPicamera2:
             raise RuntimeError("Failed to stop camera")
         self.camera.closed += 1
 
-    def render(self) -> Pixels:
-        """Give the scene as this stream's format has it."""
-        main = self._actual["main"]
-        rgb = cv2.resize(self.camera.scene, main["size"], interpolation=cv2.INTER_NEAREST)
-        return in_format(np.ascontiguousarray(rgb, np.uint8), main["format"])
+    def render(self, name: str, number: int) -> Pixels:
+        """Give the scene as this stream's format has it, in the picture of this number."""
+        stream = self._actual[name]
+        rgb = cv2.resize(self.camera.scene, stream["size"], interpolation=cv2.INTER_NEAREST)
+        if self.camera.noise and number % 2:
+            rgb = cv2.add(rgb, np.ones_like(rgb))
+        return in_format(np.ascontiguousarray(rgb, np.uint8), stream["format"])
 
 
 def in_format(rgb: Pixels, name: str) -> Pixels:

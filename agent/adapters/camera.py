@@ -1,4 +1,4 @@
-"""The Raspberry Pi's camera, through picamera2, and the choice between it and a replay."""
+"""The Raspberry Pi's camera, through picamera2, and the choice between it and the others."""
 
 import contextlib
 import importlib
@@ -6,90 +6,48 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import CancelledError
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
-import cv2
-import numpy as np
-
+from agent.adapters.formats import PATIENCE, age_of, to_grey, to_rgb, upright
 from agent.adapters.frames import FramesCamera, VideoCamera
+from agent.adapters.live import LiveCamera
+from agent.adapters.region import RegionCamera
+from agent.adapters.v4l2 import UsbCamera
 from agent.config import Camera as Settings
 from agent.core.types import Frame, Pixels
 from agent.errors import ConfigError, DeviceError
 from agent.ports import Camera, Clock
 
-PATIENCE = 5.0
-"""Seconds without a frame after which the camera counts as hung."""
 BUFFERS = 4
 """Frames in flight: one held, one filled, one waiting, one to spare."""
 WIRING = "check the ribbon cable with `rpicam-hello --list-cameras`"
-SPECS = "picamera2, frames:FOLDER or video:FILE"
+SPECS = "picamera2, usb, usb:DEVICE, frames:FOLDER or video:FILE"
+LORES_PARTS = 4
+"""How many times smaller, each way, the picture is that motion is measured on."""
+WHOLE_FIELD: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {
+        "ov5647": (1296, 972),
+        "imx219": (1640, 1232),
+        "imx477": (2028, 1520),
+        "imx500": (2028, 1520),
+        "imx708": (2304, 1296),
+    }
+)
+"""By sensor, the smallest mode that sees all that the lens does.
+
+Left to itself picamera2 takes the mode nearest to the size asked for, which for 1280x720 on these
+sensors cuts off a third of the height and more, and with it children and tall people.
+"""
+CENTRE_WEIGHTED, SHADOWS, SHORT, MANUAL = 0, 2, 1, 0
+"""libcamera's AeMeteringMode, AeConstraintMode, AeExposureMode and AfMode."""
+FACE_METRES = 0.7
+"""Where a lens that can focus is set to: nobody waits for it to search."""
 
 log = logging.getLogger(__name__)
-
-CONVERSIONS: Mapping[str, int | None] = MappingProxyType(
-    {
-        # picamera2 names colours from the high byte of a word down: "BGR888" is R, G, B in memory.
-        "BGR888": None,
-        "RGB888": cv2.COLOR_BGR2RGB,
-        "XBGR8888": cv2.COLOR_RGBA2RGB,
-        "XRGB8888": cv2.COLOR_BGRA2RGB,
-        "NV12": cv2.COLOR_YUV2RGB_NV12,
-        "YUV420": cv2.COLOR_YUV2RGB_I420,
-        "YUYV": cv2.COLOR_YUV2RGB_YUYV,
-        "MJPEG": None,
-    }
-)
-"""The formats that can be used, and how OpenCV makes them RGB; None where they are so already."""
-TURNS: Mapping[int, int | None] = MappingProxyType(
-    {
-        0: None,
-        90: cv2.ROTATE_90_CLOCKWISE,
-        180: cv2.ROTATE_180,
-        270: cv2.ROTATE_90_COUNTERCLOCKWISE,
-    }
-)
-
-
-def to_rgb(array: Pixels, name: str, size: tuple[int, int]) -> Pixels:
-    """Make what picamera2 gives for a stream (H, W, 3) RGB.
-
-    array: as from `make_array`, rows of YUV420 still padded. name: the format. size: width and
-    height in pixels. Raises DeviceError for a format that cannot be used.
-    """
-    if name not in CONVERSIONS:
-        usable = ", ".join(CONVERSIONS)
-        raise DeviceError(f"camera: it gives {name} only: use one that gives one of {usable}")
-    code = CONVERSIONS[name]
-    width, height = size
-    rgb = array if code is None else cv2.cvtColor(array, code)
-    return np.ascontiguousarray(rgb[:height, :width], np.uint8)
-
-
-def upright(pixels: Pixels, rotation: int) -> Pixels:
-    """Turn what a camera sees that is mounted turned clockwise by `rotation` degrees.
-
-    Not left to libcamera, whose cameras may say that they turned a picture that they did not.
-    """
-    turn = TURNS[rotation]
-    return pixels if turn is None else cv2.rotate(pixels, turn).astype(np.uint8, copy=False)
-
-
-def age_of(stamp: int | None, monotonic: float, boottime: float) -> float:
-    """Give the age of a frame in seconds, 0 where it cannot be told.
-
-    stamp: SensorTimestamp in nanoseconds. libcamera says that it counts by CLOCK_BOOTTIME, yet the
-    drivers take CLOCK_MONOTONIC. They differ by the time that the machine was suspended only, so
-    the wrong one is off by far, or else by less than the frame's age. monotonic, boottime: those
-    clocks now, in seconds.
-    """
-    if stamp is None:
-        return 0.0
-    ages = (now - stamp / 1e9 for now in (monotonic, boottime))
-    return min((age for age in ages if 0 <= age <= PATIENCE), default=0.0)
 
 
 class Request(Protocol):
@@ -112,6 +70,7 @@ class Device(Protocol):
     """What is used of picamera2's Picamera2."""
 
     camera_controls: Mapping[str, Any]
+    camera_properties: Mapping[str, Any]
 
     def create_video_configuration(self, **changes: object) -> Mapping[str, Any]:
         """Make a configuration of defaults and changes."""
@@ -179,7 +138,7 @@ class PiCamera:
             message = f"camera: picamera2 cannot be loaded: {error}: pip install simplejpeg"
             raise DeviceError(message) from error
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Generator[Frame, None, None]:
         """Yield frames until closed, each completed after the one before was asked for.
 
         Raises DeviceError where there is no camera, where it fails, and where it gives no frame.
@@ -221,18 +180,47 @@ class PiCamera:
         return device
 
     def _start(self, device: Device) -> None:
-        settings = self._settings
-        duration = round(1e6 / settings.fps)
-        limits = {"FrameDurationLimits": (duration, duration)}
+        try:
+            self._configure(device, lores={"format": "YUV420", "size": self._small()})
+        except DeviceError as error:
+            # A USB camera, or libcamera's virtual one, has one stream.
+            log.info("%s: going on without a small picture", error)
+            self._configure(device, lores=None)
+        with _asking("check [camera]"):
+            device.start()
+
+    def _small(self) -> tuple[int, int]:
+        width, height = self._settings.width, self._settings.height
+        return width // LORES_PARTS & ~1, height // LORES_PARTS & ~1
+
+    def _configure(self, device: Device, lores: Mapping[str, Any] | None) -> None:
+        size = (self._settings.width, self._settings.height)
+        mode = WHOLE_FIELD.get(str(device.camera_properties.get("Model")).partition("_")[0])
+        fits = mode is not None and size[0] <= mode[0] and size[1] <= mode[1]
         with _asking("check [camera]"):
             device.configure(
                 device.create_video_configuration(
-                    main={"format": "BGR888", "size": (settings.width, settings.height)},
+                    main={"format": "BGR888", "size": size},
+                    lores=lores,
                     buffer_count=BUFFERS,
-                    controls=limits if "FrameDurationLimits" in device.camera_controls else {},
+                    controls=self._controls(device),
+                    **({"sensor": {"output_size": mode}} if fits else {}),
                 )
             )
-            device.start()
+
+    def _controls(self, device: Device) -> dict[str, object]:
+        duration = round(1e6 / self._settings.fps)
+        wanted = {
+            "FrameDurationLimits": (duration, duration),
+            "AeMeteringMode": CENTRE_WEIGHTED,
+            # Against the light the darker half of the picture, the face's, decides.
+            "AeConstraintMode": SHADOWS,
+            "AeExposureMode": SHORT,
+            "ExposureValue": self._settings.exposure_value,
+            "AfMode": MANUAL,
+            "LensPosition": 1 / FACE_METRES,
+        }
+        return {name: value for name, value in wanted.items() if name in device.camera_controls}
 
     def _capture(self, device: Device) -> Frame | None:
         try:
@@ -244,27 +232,44 @@ class PiCamera:
             raise DeviceError(f"camera: no frame for {PATIENCE:.0f} s: {WIRING}") from None
         try:
             with _asking(WIRING):
-                array = request.make_array("main")
-                stamp = request.get_metadata().get("SensorTimestamp")
                 # The camera gives the nearest that it can to what it was asked for.
-                main = device.camera_configuration()["main"]
+                given = device.camera_configuration()
+                main, lores = given["main"], given["lores"]
+                array = request.make_array("main")
+                has_grey = lores is not None and lores["format"] == "YUV420"
+                small = request.make_array("lores") if has_grey else None
+                stamp = request.get_metadata().get("SensorTimestamp")
         finally:
             request.release()
         now = self._clock.now().monotonic
         boottime = time.clock_gettime(time.CLOCK_BOOTTIME)
-        rgb = to_rgb(array, main["format"], main["size"])
-        return Frame(upright(rgb, self._settings.rotation), now - age_of(stamp, now, boottime))
+        captured_at = now - age_of(stamp, now, boottime)
+        rotation = self._settings.rotation
+        pixels = upright(to_rgb(array, main["format"], main["size"]), rotation)
+        if small is None:
+            return Frame(pixels, captured_at)
+        return Frame(pixels, captured_at, upright(to_grey(small, lores["size"]), rotation))
 
 
 def open_camera(spec: str, settings: Settings, clock: Clock) -> Camera:
-    """Make the camera that `spec` names: picamera2, frames:FOLDER or video:FILE.
+    """Make the camera that `spec` names, and have it give the region of interest only.
 
+    spec: picamera2, usb (the first there is), usb:DEVICE, frames:FOLDER or video:FILE.
     Raises ConfigError for anything else, DeviceError where it cannot be used.
     """
+    camera = _open(spec, settings, clock)
+    return camera if settings.roi is None else RegionCamera(camera, settings.roi)
+
+
+def _open(spec: str, settings: Settings, clock: Clock) -> Camera:
     kind, colon, path = spec.partition(":")
     match kind, bool(colon), bool(path):
         case "picamera2", False, False:
-            return PiCamera(settings, clock)
+            return LiveCamera(PiCamera(settings, clock))
+        case "usb", False, False:
+            return LiveCamera(UsbCamera(None, settings, clock))
+        case "usb", True, True:
+            return LiveCamera(UsbCamera(Path(path), settings, clock))
         case "frames", True, True:
             return FramesCamera(Path(path), settings.fps, clock)
         case "video", True, True:

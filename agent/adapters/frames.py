@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from agent.adapters.formats import from_bgr
 from agent.core.types import Frame, Pixels
 from agent.errors import DeviceError
 from agent.ports import Clock
@@ -107,7 +107,7 @@ class VideoCamera(Replay):
         ok, picture = capture.retrieve()
         if not ok:
             raise self._unreadable()
-        return _to_rgb(picture)
+        return from_bgr(picture)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[cv2.VideoCapture]:
@@ -138,11 +138,7 @@ def _decode(file: Path) -> Pixels:
     picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
     if picture is None:
         raise _no_picture(file)
-    return _to_rgb(picture)
-
-
-def _to_rgb(picture: NDArray[Any]) -> Pixels:
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+    return from_bgr(picture)
 
 
 def _no_picture(file: Path) -> DeviceError:

@@ -40,12 +40,14 @@ class Now:
 class Frame:
     """A picture in memory, on its way to the detector and nowhere else.
 
-    pixels: (H, W, 3) uint8, RGB. captured_at: monotonic seconds.
+    pixels: (H, W, 3) uint8, RGB. captured_at: monotonic seconds. grey: (h, w) uint8, the same view
+    in small, where the camera gives it by itself.
     Raises DeviceError where the pixels are of another shape or dtype, or there are none.
     """
 
     pixels: Pixels = field(repr=False)
     captured_at: float
+    grey: Pixels | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         pixels = self.pixels

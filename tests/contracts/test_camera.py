@@ -1,20 +1,18 @@
-"""The camera of the Pi, over a simulator of picamera2, and the choice between cameras."""
+"""What only the camera of the Pi does, over a simulator of picamera2, and the choice of one."""
 
 import sys
-import threading
 import time
-from collections.abc import Callable, Generator
-from itertools import pairwise
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
 
-from agent.adapters import camera as camera_module
-from agent.adapters.camera import CONVERSIONS, PiCamera, age_of, open_camera, to_rgb
+from agent.adapters.camera import PiCamera, open_camera
 from agent.adapters.clock import SystemClock
+from agent.adapters.formats import CONVERSIONS, age_of, to_rgb
 from agent.adapters.frames import FramesCamera, VideoCamera
+from agent.adapters.live import LiveCamera
 from agent.config import Camera as Settings
 from agent.core.types import Frame
 from agent.errors import ConfigError, DeviceError
@@ -46,22 +44,10 @@ def pi_camera(settings: Settings = SMALL) -> PiCamera:
 
 
 def first(settings: Settings = SMALL) -> Frame:
-    stream = frames(pi_camera(settings))
+    stream = pi_camera(settings).frames()
     frame = next(stream)
     stream.close()
     return frame
-
-
-def frames(camera: PiCamera) -> Generator[Frame, None, None]:
-    return cast("Generator[Frame, None, None]", camera.frames())
-
-
-def test_frames_are_rgb_of_the_size_that_was_asked_for(simulated: SimulatedCamera) -> None:
-    frame = first()
-    assert frame.pixels.shape == (240, 320, 3)
-    assert frame.pixels.flags.c_contiguous
-    assert corners(frame.pixels) == [RED, GREEN, BLUE, WHITE]
-    assert simulated.durations == [20_000, 20_000]
 
 
 @pytest.mark.parametrize("name", CONVERSIONS)
@@ -88,47 +74,88 @@ def test_padding_at_the_end_of_rows_is_cut_off(name: str) -> None:
     assert np.abs(rgb.astype(int) - 128).max() <= 2
 
 
-@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_what_a_turned_camera_sees_is_turned_upright(
-    rotation: int, plug_in: Callable[[SimulatedCamera], SimulatedCamera]
+def test_what_motion_is_measured_on_is_the_small_picture_of_the_camera_itself(
+    simulated: SimulatedCamera,
 ) -> None:
-    # A camera that is turned clockwise sees the world turned the other way round.
-    seen = np.ascontiguousarray(np.rot90(QUADRANTS, rotation // 90))
-    plug_in(SimulatedCamera(seen))
-    frame = first(Settings(width=320, height=240, fps=50.0, rotation=rotation))
-    assert frame.pixels.shape == ((240, 320, 3) if rotation in {0, 180} else (320, 240, 3))
+    grey = first(Settings(width=320, height=240, fps=50.0, rotation=90)).grey
+    assert grey is not None
+    assert grey.shape == (80, 60)
+    # Green is bright, red less so, blue dark: the whole range of grey, the way up that it is.
+    expected = np.array([[29, 76], [255, 150]])
+    found = np.array([[grey[20, 15], grey[20, 45]], [grey[60, 15], grey[60, 45]]], int)
+    assert np.abs(found - expected).max() <= 2
+    assert simulated.held == 0
+
+
+def test_a_camera_of_one_stream_is_used_without_a_small_picture(
+    plug_in: Callable[[SimulatedCamera], SimulatedCamera],
+) -> None:
+    plug_in(SimulatedCamera(QUADRANTS, streams=1))
+    frame = first()
+    assert frame.grey is None
     assert corners(frame.pixels) == [RED, GREEN, BLUE, WHITE]
 
 
-def test_a_slow_consumer_gets_the_newest_frame(simulated: SimulatedCamera) -> None:
-    stream = frames(pi_camera(Settings(width=320, height=240, fps=10.0)))
-    before = next(stream)
-    time.sleep(0.5)
-    asked = time.monotonic()
-    frame = next(stream)
-    stream.close()
-    assert frame.captured_at > before.captured_at
-    assert frame.captured_at > asked - 0.25
-    assert simulated.held == 0
+ALL_CONTROLS = (
+    "FrameDurationLimits",
+    "NoiseReductionMode",
+    "AeMeteringMode",
+    "AeConstraintMode",
+    "AeExposureMode",
+    "ExposureValue",
+    "AfMode",
+    "LensPosition",
+)
 
 
-def test_no_frame_is_given_twice_and_every_buffer_is_given_back(
-    simulated: SimulatedCamera,
+def test_it_exposes_for_faces_against_the_light_and_focuses_on_whoever_stands_there(
+    plug_in: Callable[[SimulatedCamera], SimulatedCamera],
 ) -> None:
-    stream = frames(pi_camera())
-    times = [next(stream).captured_at for _ in range(12)]
-    stream.close()
-    assert all(later - earlier > 0.01 for earlier, later in pairwise(times))
-    assert simulated.held == 0
+    camera = plug_in(SimulatedCamera(QUADRANTS, model="imx708_wide", controls=ALL_CONTROLS))
+    first(Settings(width=320, height=240, fps=50.0, exposure_value=1.0))
+    assert camera.given == {
+        "FrameDurationLimits": (20_000, 20_000),
+        "AeMeteringMode": 0,
+        "AeConstraintMode": 2,
+        "AeExposureMode": 1,
+        "ExposureValue": 1.0,
+        "AfMode": 0,
+        "LensPosition": pytest.approx(1 / 0.7),
+    }
+
+
+def test_a_camera_without_these_controls_is_used_as_it_is(
+    plug_in: Callable[[SimulatedCamera], SimulatedCamera],
+) -> None:
+    camera = plug_in(SimulatedCamera(QUADRANTS, controls=()))
+    assert corners(first().pixels)[0] == RED
+    assert camera.given == {}
 
 
 @pytest.mark.parametrize(
-    "clock", [time.monotonic, lambda: time.clock_gettime(time.CLOCK_BOOTTIME), None]
+    ("model", "size", "mode"),
+    [
+        ("imx219", (1280, 720), (1640, 1232)),
+        ("imx708_wide_noir", (1280, 720), (2304, 1296)),
+        ("imx219", (1920, 1080), None),
+        ("unheard_of", (1280, 720), None),
+    ],
 )
-def test_frames_are_dated_by_the_monotonic_clock(
-    clock: Callable[[], float] | None, plug_in: Callable[[SimulatedCamera], SimulatedCamera]
+def test_the_sensor_gives_the_whole_field_where_that_is_known(
+    model: str,
+    size: tuple[int, int],
+    mode: tuple[int, int] | None,
+    plug_in: Callable[[SimulatedCamera], SimulatedCamera],
 ) -> None:
-    plug_in(SimulatedCamera(QUADRANTS, clock=clock))
+    camera = plug_in(SimulatedCamera(QUADRANTS, model=model))
+    first(Settings(width=size[0], height=size[1], fps=50.0))
+    assert camera.mode == mode
+
+
+def test_a_stamp_of_the_boot_time_clock_is_understood(
+    plug_in: Callable[[SimulatedCamera], SimulatedCamera],
+) -> None:
+    plug_in(SimulatedCamera(QUADRANTS, clock=lambda: time.clock_gettime(time.CLOCK_BOOTTIME)))
     began = time.monotonic()
     frame = first()
     assert began <= frame.captured_at <= time.monotonic()
@@ -146,72 +173,8 @@ def test_a_stamp_of_neither_clock_is_not_believed(stamp: int | None) -> None:
     assert age_of(stamp, monotonic=100.0, boottime=1000.0) == 0.0
 
 
-def test_a_camera_without_a_settable_rate_is_used_as_it_is(
-    plug_in: Callable[[SimulatedCamera], SimulatedCamera],
-) -> None:
-    camera = plug_in(SimulatedCamera(QUADRANTS, controls=()))
-    assert corners(first().pixels)[0] == RED
-    assert camera.durations == []
-
-
-def test_close_from_another_thread_ends_a_wait_for_a_frame(simulated: SimulatedCamera) -> None:
-    simulated.hung = True
-    camera = pi_camera()
-    got: list[Frame] = []
-    watching = threading.Thread(target=lambda: got.extend(camera.frames()))
-    watching.start()
-    while not simulated.opened:
-        time.sleep(0.001)
-    camera.close()
-    # The wait may begin just after the close, and then takes its full length.
-    watching.join(camera_module.PATIENCE + 10.0)
-    assert not watching.is_alive()
-    assert got == []
-    assert simulated.closed == 1
-
-
-def test_close_ends_the_frames_and_may_be_called_again(simulated: SimulatedCamera) -> None:
-    camera = pi_camera()
-    stream = camera.frames()
-    next(stream)
-    camera.close()
-    camera.close()
-    assert list(stream) == []
-    assert list(camera.frames()) == []
-    assert (simulated.opened, simulated.closed) == (1, 1)
-
-
-def test_a_hung_camera_is_told_and_can_be_tried_again(
-    simulated: SimulatedCamera, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    camera = pi_camera()
-    simulated.hung = True
-    with monkeypatch.context() as impatient:
-        impatient.setattr(camera_module, "PATIENCE", 0.05)
-        with pytest.raises(
-            DeviceError, match=r"^camera: no frame for .* s: check the ribbon cable"
-        ):
-            next(camera.frames())
-    assert simulated.closed == 1
-    simulated.hung = False
-    stream = frames(camera)
-    assert corners(next(stream).pixels)[0] == RED
-    stream.close()
-
-
-def test_a_camera_that_was_away_is_found_when_it_is_back(simulated: SimulatedCamera) -> None:
-    camera = pi_camera()
-    simulated.present = False
-    with pytest.raises(DeviceError, match=r"^camera: there is none: .*rpicam-hello"):
-        next(camera.frames())
-    simulated.present = True
-    stream = frames(camera)
-    assert corners(next(stream).pixels)[0] == RED
-    stream.close()
-
-
 def test_a_camera_in_use_is_told_by_its_first_cause(simulated: SimulatedCamera) -> None:
-    holding = frames(pi_camera())
+    holding = pi_camera().frames()
     next(holding)
     with pytest.raises(DeviceError, match=r"^camera: Failed to acquire camera: Device or resource"):
         next(pi_camera().frames())
@@ -230,7 +193,7 @@ def test_a_camera_that_cannot_be_opened_is_told_by_its_first_cause(
 def test_a_camera_that_cannot_be_closed_is_logged(
     simulated: SimulatedCamera, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stream = frames(pi_camera())
+    stream = pi_camera().frames()
     next(stream)
     simulated.stuck = True
     stream.close()
@@ -267,7 +230,8 @@ def test_a_spec_names_the_camera(simulated: SimulatedCamera, tmp_path: Path) -> 
     write_picture(tmp_path / "pictures" / "1.png", QUADRANTS)
     write_video(tmp_path / "video.avi", [QUADRANTS], rate=10)
     clock = SystemClock()
-    assert isinstance(open_camera("picamera2", SMALL, clock), PiCamera)
+    for spec in ("picamera2", "usb", "usb:/dev/video0"):
+        assert isinstance(open_camera(spec, SMALL, clock), LiveCamera)
     folder = open_camera(f"frames:{tmp_path / 'pictures'}", SMALL, clock)
     assert isinstance(folder, FramesCamera)
     assert isinstance(open_camera(f"video:{tmp_path / 'video.avi'}", SMALL, clock), VideoCamera)
@@ -275,8 +239,10 @@ def test_a_spec_names_the_camera(simulated: SimulatedCamera, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "spec", ["", "webcam", "frames", "frames:", "video:", "picamera2:0", "x:y"]
+    "spec", ["", "webcam", "frames", "frames:", "video:", "picamera2:0", "usb:", "x:y"]
 )
 def test_any_other_spec_is_refused_with_the_forms_there_are(spec: str) -> None:
-    with pytest.raises(ConfigError, match="picamera2, frames:FOLDER or video:FILE"):
+    with pytest.raises(
+        ConfigError, match="picamera2, usb, usb:DEVICE, frames:FOLDER or video:FILE"
+    ):
         open_camera(spec, SMALL, SystemClock())

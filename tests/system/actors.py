@@ -51,19 +51,25 @@ RULES = Rules(
 
 
 class Corridor:
-    """Camera and vision in one: a frame shows whoever stands there. Frames come at 50 a second."""
+    """Camera and vision in one: a frame shows whoever stands there, and that they move.
+
+    Frames come at 50 a second.
+    """
 
     def __init__(self) -> None:
         self.standing: Person | QualityIssue | None = None
         self.broken: Exception | None = None
         self.over = threading.Event()
+        self._scene = np.array([[[0] * 3, [255] * 3]], np.uint8)
         self._seed = 0
 
     def frames(self) -> Iterator[Frame]:
         while not self.over.wait(0.02):
             if isinstance(self.broken, DeviceError):
                 raise self.broken
-            yield Frame(np.zeros((1, 1, 3), np.uint8), time.monotonic())
+            if self.standing is not None:
+                self._scene = np.ascontiguousarray(self._scene[:, ::-1])
+            yield Frame(self._scene, time.monotonic())
 
     def close(self) -> None:
         self.over.set()

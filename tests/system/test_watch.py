@@ -1,0 +1,116 @@
+"""The camera's thread: what it looks at and what it posts, and faults."""
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+
+from agent.core.events import Part
+from agent.core.inputs import Faulted, Input, Observed, Recovered, Tick
+from agent.core.types import Frame, Pixels, QualityIssue
+from agent.errors import DeviceError
+from agent.watch import ATTENTION, IDLE_EVERY, PATIENCE, Watch
+from tests.contracts.clocks import MovedClock
+from tests.contracts.waiting import DEADLINE
+
+FPS = 8
+STILL: Pixels = np.full((72, 128, 3), 100, np.uint8)
+OTHER = STILL.copy()
+OTHER[20:60, 30:80] = 200
+
+
+class Eyes:
+    """A camera and a vision that do as they are told, and the inbox."""
+
+    def __init__(
+        self, pictures: Sequence[Pixels | DeviceError], faces: set[int] | None = None
+    ) -> None:
+        self._pictures = list(pictures)
+        self._faces = faces or set()
+        self._clock = MovedClock()
+        self._closed = threading.Event()
+        self.looked: list[int] = []
+        self.posted: list[Input] = []
+        self.alive: list[bool] = []
+        self.watch = Watch(self, self.see, self._clock, self.posted.append)
+
+    def frames(self) -> Iterator[Frame]:
+        while self._pictures and not self._closed.is_set():
+            picture = self._pictures.pop(0)
+            self._clock.at += 1 / FPS
+            if isinstance(picture, DeviceError):
+                raise picture
+            yield Frame(picture, self._clock.at)
+            self.alive.append(self.watch.alive)
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def see(self, frame: Frame) -> Observed:
+        number = round((frame.captured_at - 100.0) * FPS) - 1
+        self.looked.append(number)
+        if number in self._faces:
+            return Observed(frame.captured_at, 1, QualityIssue.TOO_FAR)
+        return Observed(frame.captured_at, 0, None)
+
+    def run(self) -> "Eyes":
+        self.watch.start()
+        self.watch._thread.join(DEADLINE)  # noqa: SLF001 - it ends with the replay
+        assert self.watch.over
+        assert self.watch.crash is None
+        return self
+
+    @property
+    def observed(self) -> list[Observed]:
+        return [each for each in self.posted if isinstance(each, Observed)]
+
+
+def test_while_nothing_moves_one_frame_a_second_is_looked_at() -> None:
+    eyes = Eyes([STILL] * 40).run()
+    assert eyes.looked == [0, 8, 16, 24, 32]
+    assert IDLE_EVERY == 1.0
+    assert [(each.luma, each.moved) for each in eyes.observed] == [(100.0, False)] * 5
+
+
+def test_what_is_not_looked_at_is_not_posted_but_is_a_sign_of_life() -> None:
+    eyes = Eyes([STILL] * 80)
+    eyes.watch._sign_of_life = -PATIENCE  # noqa: SLF001 - as if it had long hung
+    eyes.run()
+    assert len(eyes.observed) == 10
+    assert all(eyes.alive)
+    assert isinstance(eyes.posted[0], Recovered)
+    assert isinstance(eyes.posted[-1], Tick)
+
+
+def test_the_very_frame_in_which_something_moves_is_looked_at_and_all_for_a_while_after() -> None:
+    eyes = Eyes([STILL] * 5 + [OTHER] * 60).run()
+    attentive = round(ATTENTION * FPS)
+    assert eyes.looked[: attentive + 1] == [0, *range(5, 5 + attentive)]
+    assert eyes.looked[attentive + 1 :] == [36, 44, 52, 60]
+    assert [each.moved for each in eyes.observed][:3] == [False, True, False]
+
+
+def test_somebody_who_stands_still_is_looked_at_in_every_frame() -> None:
+    eyes = Eyes([STILL] * 150, faces=set(range(8, 100))).run()
+    assert set(range(8, 99 + round(ATTENTION * FPS))) <= set(eyes.looked)
+    assert eyes.looked[-1] - eyes.looked[-2] == 8
+
+
+def test_how_bright_it_is_is_told_with_what_was_seen() -> None:
+    eyes = Eyes([np.full((72, 128, 3), 7, np.uint8)], faces={0}).run()
+    [seen] = eyes.observed
+    assert (seen.faces, seen.nearest) == (1, QualityIssue.TOO_FAR)
+    assert seen.luma == pytest.approx(7.0)
+
+
+def test_a_camera_that_fails_is_a_fault_and_one_that_is_back_is_none(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("agent.watch.RETRY_EVERY", 0.0)
+    gone = DeviceError("camera: gone: plug it in")
+    eyes = Eyes([STILL, gone, gone, STILL]).run()
+    kinds = [each for each in eyes.posted if isinstance(each, Faulted | Recovered)]
+    fault = Faulted(Part.CAMERA, "camera: gone: plug it in")
+    assert kinds == [Recovered(Part.CAMERA), fault, fault, Recovered(Part.CAMERA)]
+    assert caplog.text.count("camera: gone") == 1
