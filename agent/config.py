@@ -15,6 +15,7 @@ from agent.core.policy import Lockout
 from agent.errors import ConfigError
 
 Line = Annotated[int, Meta(ge=0, le=27)]
+InputPath = Annotated[str, Meta(pattern=r"\A/dev/input/[!-~]{1,200}\Z")]
 NAME = r"\A[a-z0-9][a-z0-9-]{0,31}\Z"
 """What a door, or a controller, may be called."""
 NAME_RULE = "lower-case letters, digits and hyphens, at most 32, not a hyphen first"
@@ -146,6 +147,20 @@ class Gpio(Section, frozen=True):
             raise ValueError(message)
 
 
+class Readers(Section, frozen=True):
+    """The keypad and the card reader, as paths of input devices; None where there is none."""
+
+    keypad: InputPath | None = None
+    """Where PINs and visitors' codes are typed: a path below /dev/input/by-id (docs/readers.md)."""
+    card_reader: InputPath | None = None
+    """Where cards are held to: a reader that types their numbers, below /dev/input/by-id."""
+
+    def __post_init__(self) -> None:
+        if self.keypad is not None and self.keypad == self.card_reader:
+            message = "keypad and card_reader are the same device"
+            raise ValueError(message)
+
+
 class Config(Section, frozen=True):
     """The whole file."""
 
@@ -158,6 +173,7 @@ class Config(Section, frozen=True):
     retention: Retention = Retention()
     mqtt: Mqtt = Mqtt()
     gpio: Gpio = Gpio()
+    readers: Readers = Readers()
     state_directory: str | None = None
     """Folder of the database; None takes the service's own, or ~/.local/state/doorward."""
     notice_file: str | None = None
