@@ -20,6 +20,7 @@ Line = Annotated[int, Meta(ge=0, le=27)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 SMALLEST_SHARE = 0.1
 """Of a picture's width and height: in less no face is seen whole."""
+InputPath = Annotated[str, Meta(pattern=r"\A/dev/input/[!-~]{1,200}\Z")]
 NAME = r"\A[a-z0-9][a-z0-9-]{0,31}\Z"
 """What a door, or a controller, may be called."""
 NAME_RULE = "lower-case letters, digits and hyphens, at most 32, not a hyphen first"
@@ -258,6 +259,20 @@ class Gpio(Section, frozen=True):
         }
 
 
+class Readers(Section, frozen=True):
+    """The keypad and the card reader, as paths of input devices; None where there is none."""
+
+    keypad: InputPath | None = None
+    """Where PINs and visitors' codes are typed: a path below /dev/input/by-id (docs/readers.md)."""
+    card_reader: InputPath | None = None
+    """Where cards are held to: a reader that types their numbers, below /dev/input/by-id."""
+
+    def __post_init__(self) -> None:
+        if self.keypad is not None and self.keypad == self.card_reader:
+            message = "keypad and card_reader are the same device"
+            raise ValueError(message)
+
+
 class Config(Section, frozen=True):
     """The whole file."""
 
@@ -272,6 +287,7 @@ class Config(Section, frozen=True):
     retention: Retention = Retention()
     mqtt: Mqtt = Mqtt()
     gpio: Gpio = Gpio()
+    readers: Readers = Readers()
     state_directory: str | None = None
     """Folder of the database; None takes the service's own, or ~/.local/state/doorward."""
     notice_file: str | None = None

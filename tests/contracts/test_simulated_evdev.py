@@ -1,0 +1,120 @@
+"""What Doorward relies on of the evdev package, over the simulator and over the real package.
+
+The real one cannot open a device here, for there is none: what it reads comes through a pipe, as
+the kernel's bytes. Grabbing, the events of a device that is unplugged and lost events are not
+compared.
+"""
+
+import errno
+import importlib
+import os
+import select
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from agent.adapters.evdev import KEYS
+from tests.simulated_evdev import CODES, SimulatedKeyboard
+
+SYSTEM = "/usr/lib/python3/dist-packages"
+"""Where apt puts python3-evdev, which the environment of the tests does not see."""
+INPUT_EVENT = struct.Struct("@llHHi")
+"""The kernel's struct input_event: seconds, microseconds, type, code, value."""
+
+
+@dataclass
+class Package:
+    """The package, one device of it, and what presses and lets go of its Enter key."""
+
+    module: ModuleType
+    device: Any
+    press_enter: Callable[[], None]
+
+
+def simulated() -> Iterator[Package]:
+    keyboard = SimulatedKeyboard()
+    module = keyboard.module()
+    device = module.InputDevice(keyboard.path)
+    yield Package(module, device, lambda: keyboard.press("KEY_ENTER"))
+    device.close()
+
+
+def real() -> Iterator[Package]:
+    before = set(sys.modules)
+    sys.path.append(SYSTEM)
+    try:
+        module = importlib.import_module("evdev")
+    except ImportError as error:
+        pytest.skip(f"evdev is not installed for this Python: {error}")
+    finally:
+        sys.path.remove(SYSTEM)
+    out, into = os.pipe2(os.O_NONBLOCK)
+    # Its constructor asks a device who it is.
+    device = object.__new__(module.InputDevice)
+    device.path, device.fd = "a pipe", out
+
+    def press_enter() -> None:
+        packets = [(4, 4, 28), (1, 28, 1), (0, 0, 0), (4, 4, 28), (1, 28, 0), (0, 0, 0)]
+        os.write(into, b"".join(INPUT_EVENT.pack(0, 0, *event) for event in packets))
+
+    yield Package(module, device, press_enter)
+    device.close()
+    os.close(into)
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] == "evdev":
+            del sys.modules[name]
+
+
+PACKAGES = {"simulated": simulated, "real": real}
+
+
+@pytest.fixture(params=PACKAGES)
+def package(request: pytest.FixtureRequest) -> Iterator[Package]:
+    yield from PACKAGES[request.param]()
+
+
+def test_every_key_that_matters_has_the_same_number(package: Package) -> None:
+    numbers = {name: getattr(package.module.ecodes, name) for name in {*KEYS, *CODES}}
+    assert numbers == CODES
+
+
+def test_what_is_pressed_is_read_as_type_code_and_value(package: Package) -> None:
+    package.press_enter()
+    events = [(event.type, event.code, event.value) for event in package.device.read()]
+    assert events == [(4, 4, 28), (1, 28, 1), (0, 0, 0), (4, 4, 28), (1, 28, 0), (0, 0, 0)]
+
+
+def test_a_device_can_be_waited_for_and_read_until_nothing_is_left(package: Package) -> None:
+    fd = package.device.fd
+    assert select.select([fd], [], [], 0.0)[0] == []
+    package.press_enter()
+    assert select.select([fd], [], [], 0.0)[0] == [fd]
+    list(package.device.read())
+    assert select.select([fd], [], [], 0.0)[0] == []
+    with pytest.raises(BlockingIOError):
+        list(package.device.read())
+
+
+def test_a_path_without_a_device_is_no_such_file(package: Package) -> None:
+    with pytest.raises(FileNotFoundError) as told:
+        package.module.InputDevice("/dev/input/by-id/usb-Nothing-event-kbd")
+    assert told.value.strerror == "No such file or directory"
+
+
+def test_a_file_that_is_no_input_device_is_refused(package: Package, tmp_path: Path) -> None:
+    file = tmp_path / "keypad"
+    file.touch()
+    with pytest.raises(OSError, match="Inappropriate ioctl") as told:
+        package.module.InputDevice(str(file))
+    assert told.value.errno == errno.ENOTTY
+
+
+def test_a_device_may_be_closed_twice(package: Package) -> None:
+    package.device.close()
+    package.device.close()
