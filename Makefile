@@ -20,7 +20,7 @@ export PIP_NO_INPUT := 1
 export PIP_USER := 0
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-tflite-runtime check format schemas bench venv lock clean
+.PHONY: help demo test test-tflite-runtime check format schemas docs bench venv lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | expand -t 24
@@ -51,6 +51,9 @@ format: $(DEV) ## rewrite the code as `make check` wants it
 
 schemas: $(DEV) ## rewrite docs/schema/ as the code has it
 	$(BIN)/python -m tests.schemas
+
+docs: $(DEV) ## rewrite the tables of docs/configuration.md as the code has it
+	$(BIN)/python -m tests.configuration
 
 bench: $(DEV) ## measure
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.bench

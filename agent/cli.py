@@ -9,7 +9,7 @@ import click
 from msgspec import to_builtins
 from tabulate import tabulate
 
-from agent import app, certificates, controllers, operations, records
+from agent import app, certificates, controllers, operations, records, settings
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import ConsoleReporter, as_json, as_object, in_words, local_time
 from agent.command import command, main, operator, table
@@ -22,7 +22,7 @@ from agent.doctor import examine, remove_discovery as forget_in_home_assistant
 from agent.errors import StoreError
 from agent.remote import commands, listening
 
-__all__ = ["certificates", "commands", "controllers", "listening", "main", "records"]
+__all__ = ["certificates", "commands", "controllers", "listening", "main", "records", "settings"]
 
 
 @command("doorward run --simulate --camera frames:pictures")
