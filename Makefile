@@ -52,7 +52,8 @@ format: $(DEV) ## rewrite the code as `make check` wants it
 schemas: $(DEV) ## rewrite docs/schema/ as the code has it
 	$(BIN)/python -m tests.schemas
 
-docs: $(DEV) ## draw the diagram of docs/hardware.md anew
+docs: $(DEV) ## rewrite what is generated of docs/
+	$(BIN)/python -m tests.configuration
 	$(BIN)/python -m tests.wiring
 
 bench: $(DEV) ## measure

@@ -56,18 +56,26 @@ def load_config(path: Path | None) -> Config:
 
     Raises ConfigError.
     """
+    file, text = read_config(path)
+    return parse_config(text, str(file))
+
+
+def read_config(path: Path | None) -> tuple[Path | None, str]:
+    """Give the file of the configuration, None where the system has none, and its text.
+
+    Raises ConfigError.
+    """
     chosen = path or SYSTEM_CONFIG
     try:
-        text = chosen.read_text(encoding="utf-8")
+        return chosen, chosen.read_text(encoding="utf-8")
     except FileNotFoundError:
         if path is None:
-            return Config()
+            return None, ""
         raise ConfigError(f"{chosen}: there is no such file: name another with --config") from None
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         message = f"{chosen}: cannot be read: {reason}: name another with --config"
         raise ConfigError(message) from None
-    return parse_config(text, str(chosen))
 
 
 def state_directory(config: Config) -> Path:

@@ -9,7 +9,7 @@ import click
 from msgspec import to_builtins
 from tabulate import tabulate
 
-from agent import app, certificates, controllers, operations, people, records
+from agent import app, certificates, controllers, operations, people, records, settings
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import ConsoleReporter, as_json, as_object, in_words, local_time
 from agent.command import (
@@ -30,7 +30,16 @@ from agent.doctor import examine, remove_discovery as forget_in_home_assistant
 from agent.errors import StoreError
 from agent.remote import commands, listening
 
-__all__ = ["certificates", "commands", "controllers", "listening", "main", "people", "records"]
+__all__ = [
+    "certificates",
+    "commands",
+    "controllers",
+    "listening",
+    "main",
+    "people",
+    "records",
+    "settings",
+]
 
 
 @command("doorward run --simulate --camera frames:pictures")

@@ -3,10 +3,11 @@
 import tomllib
 from dataclasses import fields
 from math import isfinite
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
+from msgspec.inspect import DataclassType, NoneType, StructType, Type, UnionType, type_info
 
 from agent.core.access import Mode
 from agent.core.decision import Recognition
@@ -24,6 +25,8 @@ InputPath = Annotated[str, Meta(pattern=r"\A/dev/input/[!-~]{1,200}\Z")]
 NAME = r"\A[a-z0-9][a-z0-9-]{0,31}\Z"
 """What a door, or a controller, may be called."""
 NAME_RULE = "lower-case letters, digits and hyphens, at most 32, not a hyphen first"
+NONE = "none"
+"""Stands in a file for no value at all, which TOML has no word for."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -300,6 +303,7 @@ def parse_config(text: str, source: str) -> Config:
     """Read a configuration. source names it in errors. Raises ConfigError."""
     try:
         document = tomllib.loads(text, parse_float=_finite)
+        _take_none(document, type_info(Config))
         config = msgspec.convert(document, Config)
     except (tomllib.TOMLDecodeError, _NotFiniteError) as error:
         message = f"{source}: not valid TOML: {error}: mend that line"
@@ -314,6 +318,20 @@ def parse_config(text: str, source: str) -> Config:
         for key in document.get(name, {}).keys() - known:
             raise _refusal(source, name, f"unknown field `{key}`")
     return config
+
+
+def _take_none(table: dict[str, Any], shape: Type) -> None:
+    """Make NONE what it stands for, at each key that may be without a value."""
+    if not isinstance(shape, StructType | DataclassType):
+        return
+    for field in shape.fields:
+        given = table.get(field.name)
+        kinds = field.type.types if isinstance(field.type, UnionType) else (field.type,)
+        if given == NONE and any(isinstance(kind, NoneType) for kind in kinds):
+            table[field.name] = None
+        elif isinstance(given, dict):
+            for kind in kinds:
+                _take_none(given, kind)
 
 
 class _NotFiniteError(ValueError):

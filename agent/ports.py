@@ -305,6 +305,11 @@ class Reporter(Protocol):
     Nothing here blocks, or raises once started: a broker that is away must not keep the door shut.
     """
 
+    @property
+    def alive(self) -> bool:
+        """Whether `tend` can keep it going; a broker that is away is no reason to say no."""
+        ...
+
     def start(self, post: Post) -> None:
         """Connect in the background, now and after each loss.
 

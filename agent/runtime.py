@@ -210,7 +210,7 @@ class Runtime:
             self._handle(Flooded(count))
         now = self._clock.now().monotonic
         self._reporting.look_after(lambda: self._controller.condition, now)
-        if self._watch.alive:
+        if self._watch.alive and all(reporter.alive for reporter in self._reporters):
             self._service.alive()
 
     def _notice_changes(self) -> None:

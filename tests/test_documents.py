@@ -1,45 +1,14 @@
 """The documents say what the code does."""
 
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import click
-import msgspec
 import pytest
 
 from agent.cli import main
-from agent.config import Config
 
 ROOT = Path(__file__).parent.parent
-CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def _keys(section: object) -> list[str]:
-    if is_dataclass(section):
-        return [field.name for field in fields(section)]
-    return list(section.__struct_fields__) if isinstance(section, msgspec.Struct) else []
-
-
-def _spelled(value: object) -> str:
-    match value:
-        case None:
-            return "none"
-        case bool():
-            return str(value).lower()
-        case str():
-            return f'"{value}"'
-        case _:
-            return repr(value)
-
-
-@pytest.mark.parametrize("name", [key for key in _keys(Config()) if _keys(getattr(Config(), key))])
-def test_every_key_of_the_configuration_is_documented_with_its_default(name: str) -> None:
-    section = getattr(Config(), name)
-    _, _, rest = CONFIGURATION.partition(f"## [{name}]\n")
-    table = rest.partition("\n## ")[0]
-    for key in _keys(section):
-        assert f"| `{key}` | {_spelled(getattr(section, key))} |" in table
 
 
 def _commands(group: click.Group, prefix: str = "") -> dict[str, click.Command]:

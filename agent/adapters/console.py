@@ -75,6 +75,9 @@ class LocalReporter:
     Implements ports.Reporter but for what a child does with events and states.
     """
 
+    alive = True
+    """It has no thread that could hang."""
+
     def start(self, post: Post) -> None:
         """Do nothing."""
 

@@ -93,6 +93,7 @@ class Link:
         self._waker.settimeout(0)
         self._is_woken = False
         self._sign_of_life = time.monotonic()
+        self._connecting = False
         self.connected = False
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._thread.start()
@@ -103,6 +104,11 @@ class Link:
     def alive(self) -> bool:
         """Whether the thread runs and does something now and then, if only wait."""
         return self._thread.is_alive() and time.monotonic() - self._sign_of_life < HANGING
+
+    @property
+    def connecting(self) -> bool:
+        """Whether the thread waits for the world: for a name to be found, or a broker to answer."""
+        return self._connecting
 
     def wake(self) -> None:
         """Have the thread look at what is to be sent."""
@@ -153,7 +159,11 @@ class Link:
         self._reason = None
         self._outgoing.forget()
         began = self._sign_of_life = time.monotonic()
-        client = self._connect()
+        self._connecting = True
+        try:
+            client = self._connect()
+        finally:
+            self._connecting = False
         while (connection := client.socket()) is not None:
             self._sign_of_life = time.monotonic()
             if not self.connected and self._sign_of_life - began > OPENING:

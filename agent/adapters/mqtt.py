@@ -7,7 +7,7 @@ from collections.abc import Callable
 from paho.mqtt.client import MQTTMessage
 
 from agent.adapters.broker import Access, read_access
-from agent.adapters.link import HANGING, Callbacks, Link, Session
+from agent.adapters.link import HANGING, STEADY, Callbacks, Link, Session
 from agent.adapters.outgoing import Outgoing
 from agent.config import Mqtt
 from agent.core.effects import Answer
@@ -51,9 +51,16 @@ class MqttReporter:
         )
         self._reborn_at = float("-inf")
         self._at_fault = False
+        self._failed_at = float("-inf")
+        self._failed_again = False
         self._access: Access | None = None
         self._link: Link | None = None
         self._post: Post = lambda _: None
+
+    @property
+    def alive(self) -> bool:
+        """See ports.Reporter. False once a thread failed and so did, soon, the one in its place."""
+        return not self._failed_again
 
     def start(self, post: Post) -> None:
         """See ports.Reporter."""
@@ -100,6 +107,11 @@ class MqttReporter:
         """See ports.Reporter. A thread that hangs cannot be ended: another takes its place."""
         if self._link is None or self._access is None or self._link.alive:
             return
+        # Names that nobody resolves are the world's fault: no restart would find them.
+        if not self._link.connecting:
+            now = time.monotonic()
+            self._failed_again = now - self._failed_at < STEADY
+            self._failed_at = now
         self._link.give_up()
         self._lost(f"its thread ended, or did nothing for {HANGING:.0f} s")
         self._link = self._new_link(self._access)

@@ -22,7 +22,7 @@ class Recognition:
     """How sure the door must be, and on what evidence."""
 
     target_fpir: float = 1e-3
-    """Share of strangers' attempts that may be admitted, 0 to 1; the threshold follows from it."""
+    """Share of strangers' attempts that may be admitted, above 0 to below 1; sets the threshold."""
     min_frames: int = 3
     """Frames of one presentation that must agree before the door opens, 2 to 20."""
     max_frames: int = 5

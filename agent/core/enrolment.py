@@ -31,11 +31,11 @@ class Enrolment:
     seconds: float = 20.0
     """How long the enrolee has, 5 to 120 s."""
     spacing: float = 0.4
-    """Seconds between two references at the least."""
+    """Seconds between two references, at least 0."""
     max_similarity: float = 0.985
-    """Cosine above which a frame is too like one already taken."""
+    """Cosine above which a frame is too like one already taken, 0 to 1."""
     min_consistency: float = 0.5
-    """Cosine to the mean of those taken below which it is another face."""
+    """Cosine to the mean of those taken below which it is another face, 0 to 1."""
     collision: float = 0.1
     """How far below the threshold, in cosine, another subject already is a collision, 0 to 1."""
     authority_seconds: float = 60.0

@@ -23,9 +23,9 @@ class Lockout:
     refusals: int = 5
     """Refusals in a row that start it, 1 to 100."""
     within: float = 60.0
-    """Seconds within which those refusals must fall."""
+    """Seconds within which those refusals must fall, above 0."""
     seconds: float = 30.0
-    """How long it lasts, at least 30 s."""
+    """How long it lasts, 30 to 3600 s."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.refusals <= 100:  # noqa: PLR2004

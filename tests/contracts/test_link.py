@@ -353,6 +353,58 @@ def test_a_thread_that_hangs_is_replaced_and_never_heard_of_again(
     assert of_old == [Recovered(Part.BROKER), Delivered("ping", b"{}")]
 
 
+def test_where_the_thread_in_its_place_hangs_too_only_a_new_process_can_help(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "HANGING", 0.5)
+    monkeypatch.setattr(link, "LONGEST_WAIT", 0.05)
+    go_on = threading.Event()
+    hung: set[threading.Thread] = set()
+
+    def post(happened: Input) -> None:
+        if isinstance(happened, Recovered):
+            hung.add(threading.current_thread())
+            go_on.wait(DEADLINE)
+
+    with posting(broker.port, post) as agent:
+        alive = []
+        for threads in (1, 2, 3):
+
+            def tended(threads: int = threads) -> bool:
+                agent.reporter.tend()
+                return len(hung) == threads
+
+            assert eventually(tended)
+            alive.append(agent.reporter.alive)
+        # The second is as good as any, until it hangs as well.
+        assert alive == [True, True, False]
+        go_on.set()
+
+
+def test_threads_that_look_up_a_name_that_nobody_resolves_need_no_new_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(link, "HANGING", 0.3)
+    go_on = threading.Event()
+    asking: set[threading.Thread] = set()
+
+    def unanswered(*_: Any, **__: Any) -> Any:  # noqa: ANN401 - as socket has it
+        asking.add(threading.current_thread())
+        go_on.wait(DEADLINE)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", unanswered)
+    with running(plain(1)) as agent:
+
+        def tended() -> bool:
+            agent.reporter.tend()
+            return len(asking) == 4
+
+        assert eventually(tended)
+        assert agent.reporter.alive
+        go_on.set()
+
+
 def test_a_name_that_is_found_too_late_costs_the_new_connection_nothing(
     broker: Broker, listener: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,10 @@ class Archive:
         self.replies: list[bytes] = []
         self._changed = threading.Condition()
 
+    @property
+    def alive(self) -> bool:
+        return True
+
     def start(self, post: Post) -> None:
         pass
 
@@ -230,10 +234,16 @@ class Strike(SimulatedDoor):
 class Agent:
     """An agent on a real database and a simulated door, with somebody to narrate to."""
 
-    def __init__(self, folder: Path, *reporters: Reporter) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *reporters: Reporter,
+        notified: str | None = None,
+        corridor: Corridor | None = None,
+    ) -> None:
         self.clock = SystemClock()
         self.path = folder / "doorward.db"
-        self.corridor = Corridor()
+        self.corridor = corridor or Corridor()
         self.archive = Archive()
         self.door = Strike(self.clock, new_subject)
         self.store = Disk(self.path, self.clock, KEY)
@@ -244,7 +254,7 @@ class Agent:
             door=Door(self.corridor, self.door, [self.door], self.door),
             store=self.store,
             reporters=[self.archive, *reporters],
-            service=NotifySocket(None),
+            service=NotifySocket(notified),
             clock=self.clock,
             model=MODEL,
             started=Started("test", simulated=True),
