@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from agent import __version__
 from agent.adapters import backup
@@ -15,8 +14,10 @@ from agent.adapters.camera import open_camera
 from agent.adapters.clock import SystemClock
 from agent.adapters.database import hold, is_outdated, is_sealed, translated
 from agent.adapters.devicekey import KeyFile, find_key
+from agent.adapters.digest import CodeDigest
 from agent.adapters.documents import Verified, verify
 from agent.adapters.epoch import EpochSecret
+from agent.adapters.evdev import CardReader, Keypad
 from agent.adapters.files import lock
 from agent.adapters.gpio import GpioInputs, GpioRelease, open_gpio
 from agent.adapters.indicator import GpioIndicator
@@ -26,7 +27,7 @@ from agent.adapters.simulated import SimulatedDoor
 from agent.adapters.store import SqliteStore
 from agent.adapters.systemd import NotifySocket
 from agent.adapters.vault import Vault
-from agent.config import Config, parse_config
+from agent.config import Config, Readers, parse_config
 from agent.core.access import Access, Hours
 from agent.core.controller import Controller
 from agent.core.events import Restored, Started
@@ -36,14 +37,11 @@ from agent.core.rules import Outside, Rules
 from agent.core.types import Notice, SubjectId
 from agent.errors import ConfigError, DamagedStoreError, DeviceError, StoreError
 from agent.housekeeping import Housekeeping
-from agent.ports import Camera, Clock, DeviceKey, Recorded, Reporter, Store, Vision
+from agent.ports import Camera, Clock, DeviceKey, Inputs, Recorded, Reporter, Store, Vision
 from agent.runtime import Door, Runtime
 from agent.vision.calibration import load_calibration
 from agent.vision.pipeline import load_pipeline
 from agent.wire.commands import read_command
-
-if TYPE_CHECKING:
-    from agent.adapters.digest import CodeDigest
 
 SYSTEM_CONFIG = Path("/etc/doorward/doorward.toml")
 SERVICE_STATE = Path("/var/lib/doorward")
@@ -135,10 +133,8 @@ def device_key(config: Config) -> DeviceKey:
     return source.read()
 
 
-def code_digest(config: Config) -> "CodeDigest":
+def code_digest(config: Config) -> CodeDigest:
     """Give what makes digests of codes and cards with the device key. Raises StoreError."""
-    from agent.adapters.digest import CodeDigest  # noqa: PLC0415 - comes with the readers
-
     return CodeDigest(device_key(config))
 
 
@@ -268,9 +264,22 @@ def hardware(config: Config, camera: Camera) -> Door:
     return Door(
         camera=camera,
         release=GpioRelease(gpio, config.gpio),
-        inputs=[GpioInputs(gpio, config.gpio, config.enrolment.hold_seconds, new_subject)],
+        inputs=[
+            GpioInputs(gpio, config.gpio, config.enrolment.hold_seconds, new_subject),
+            *readers(config),
+        ],
         indicator=GpioIndicator(gpio, config.gpio),
     )
+
+
+def readers(config: Config) -> list[Inputs]:
+    """Attach the keypad and the card reader, if any. Raises DeviceError, StoreError."""
+    if config.readers == Readers():
+        return []
+    digest = code_digest(config)
+    keypad, card_reader = config.readers.keypad, config.readers.card_reader
+    attached: list[Inputs] = [] if keypad is None else [Keypad(keypad, digest.pin)]
+    return attached if card_reader is None else [*attached, CardReader(card_reader, digest.card)]
 
 
 def lock_release(config: Config) -> int:

@@ -104,7 +104,7 @@ def add_card(
 
     Raises ConfigError for what is no number, StoreError for a card that somebody has.
     """
-    number = number.strip()
+    number = number.strip().upper()
     if not (number.isascii() and number.isalnum() and len(number) in CARD_CHARACTERS):
         raise ConfigError(
             f"the number of a card has {CARD_CHARACTERS[0]} to {CARD_CHARACTERS[-1]} letters and "

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from agent.adapters.pulse import Pulse
 from agent.core.effects import Indication
 from agent.core.inputs import (
+    CardPresented,
+    CodeEntered,
     ContactChanged,
     EnrolButtonHeld,
     EnrolButtonPressed,
@@ -81,6 +83,14 @@ class SimulatedDoor(Pulse):
     def tamper(self, *, active: bool) -> None:
         """Open or close the case."""
         self._tell(TamperChanged(active))
+
+    def enter_code(self, digest: bytes) -> None:
+        """Type a code on the keypad. digest: of it, 32 bytes."""
+        self._tell(CodeEntered(digest))
+
+    def present_card(self, digest: bytes) -> None:
+        """Hold a card to the reader. digest: of its number, 32 bytes."""
+        self._tell(CardPresented(digest))
 
     def _tell(self, happened: Input) -> None:
         if self._post is not None and not self.closed:

@@ -1,4 +1,4 @@
-"""The demonstration's story: two residents enrol and enter, a stranger tries, a resident is erased.
+"""The demonstration's story: two residents enrol and enter, a third has no face, one is erased.
 
 Everything is what `doorward run` uses, but for the corridor (stage.py) and the simulated door.
 """
@@ -11,12 +11,14 @@ from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
-from agent import app, operations
+from agent import app, credentials, operations
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import in_words
 from agent.adapters.simulated import SimulatedDoor
 from agent.config import Config, Door as DoorSettings, Mqtt
 from agent.core.events import (
+    Admitted,
+    CodeDenied,
     Denied,
     Enrolled,
     EnrolmentFailed,
@@ -31,7 +33,7 @@ from agent.demonstration.broker import LOOPBACK, Collector, broker, find_mosquit
 from agent.demonstration.narrator import PATIENCE, Narrator, Summary, Write
 from agent.demonstration.stage import Stage, photograph
 from agent.errors import DoorwardError
-from agent.ports import Clock, Store, Vision
+from agent.ports import Clock, Digest, Store, Vision
 
 DOOR = "demo"
 RELEASE_SECONDS = 2.0
@@ -69,7 +71,7 @@ class Play:
     @property
     def false_admissions(self) -> int:
         """Grants that no visit called for: to a stranger, an erased or the wrong person."""
-        grants = sum(isinstance(event, Granted) for event in self._narrator.events)
+        grants = sum(isinstance(event, Granted | Admitted) for event in self._narrator.events)
         return grants - len(self._admitted)
 
     def enrol(self, title: str, photographs: Sequence[str], terms: Terms | None) -> SubjectId:
@@ -96,6 +98,24 @@ class Play:
         self.surprises += isinstance(outcome, Granted) != (admits is not None)
         for number, event in enumerate(self._narrator.events[told:], told):
             if isinstance(event, Granted) and admits is not None and event.subject == admits:
+                self._admitted.add(number)
+
+    def admit_by_pin(self, title: str, digest: Digest, terms: Terms) -> None:
+        """Give a resident without a face a PIN, and have it typed, after a wrong one."""
+        self._narrator.say(f"\n{title}")
+        subject = credentials.add_resident(self._store, self._clock, terms)
+        pin = credentials.new_pin()
+        credentials.set_pin(self._store, self._clock, digest, subject, pin, duress=False)
+        for typed, expected in ((pin[::-1] + pin[0], CodeDenied), (pin, Admitted)):
+            told = len(self._narrator.events)
+            self._door.enter_code(digest(typed))
+            outcome = self._narrator.await_event((CodeDenied, Admitted), told)
+            self.surprises += not isinstance(outcome, expected)
+        # The event comes first, then the door.
+        time.sleep(RELEASE_SECONDS / 2)
+        self._narrator.await_lock()
+        for number, event in enumerate(self._narrator.events[told:], told):
+            if isinstance(event, Admitted) and event.subject == subject:
                 self._admitted.add(number)
 
     def erase(self, title: str, subject: SubjectId) -> None:
@@ -161,7 +181,7 @@ def play(write: Write, *, json: bool) -> bool:
         acts = Play(narrator, stage, door, ours)
         try:
             narrator.await_event((Started,), 0)
-            _story(acts)
+            _story(acts, app.code_digest(config).pin)
             last = ours.last_events(1)[-1].seq
             arrived = _arrived(collector, last)
         finally:
@@ -177,7 +197,7 @@ def play(write: Write, *, json: bool) -> bool:
         return sound and acts.surprises == 0 and not thread.is_alive()
 
 
-def _story(acts: Play) -> None:
+def _story(acts: Play, digest: Digest) -> None:
     first = acts.enrol(
         "A resident enrols: the administrator gave her a one-time code, she holds the button.",
         ["obama.jpg", "obama2.jpg"],
@@ -190,6 +210,11 @@ def _story(acts: Play) -> None:
         None,
     )
     acts.visit("The second resident walks up.", ["biden.jpg"], second)
+    acts.admit_by_pin(
+        "A third gives no face: a wrong PIN, and then the right one.",
+        digest,
+        Terms(label="Flat 3"),
+    )
     acts.visit("A stranger walks up.", ["astronaut.jpg"], None)
     acts.erase("The first resident has his face erased.", first)
     acts.visit("He walks up again.", ["obama3.jpg"], None)
@@ -215,8 +240,8 @@ def _delivery(last: int, *, delivered: bool | None) -> str:
 def _summary(events: Sequence[Event], acts: Play, pulses: int, timed: TimedVision) -> Summary:
     p50, p95 = (float(np.percentile(timed.milliseconds, share)) for share in (50, 95))
     return Summary(
-        granted=sum(isinstance(event, Granted) for event in events),
-        refused=sum(isinstance(event, Denied) for event in events),
+        granted=sum(isinstance(event, Granted | Admitted) for event in events),
+        refused=sum(isinstance(event, Denied | CodeDenied) for event in events),
         false_admissions=acts.false_admissions,
         release_pulses=pulses,
         p50_ms=round(p50, 1),

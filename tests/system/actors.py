@@ -240,8 +240,9 @@ class Agent:
         *reporters: Reporter,
         notified: str | None = None,
         corridor: Corridor | None = None,
+        clock: SystemClock | None = None,
     ) -> None:
-        self.clock = SystemClock()
+        self.clock = clock or SystemClock()
         self.path = folder / "doorward.db"
         self.corridor = corridor or Corridor()
         self.archive = Archive()
