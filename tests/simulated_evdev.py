@@ -171,10 +171,9 @@ class SimulatedInputDevice:
     def read(self) -> Iterator[Event]:
         with self._keyboard.lock:
             self._check()
-            if not self.waiting:
-                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
             events, self.waiting = self.waiting[:AT_ONCE], self.waiting[AT_ONCE:]
             if not self.waiting:
+                # Raises BlockingIOError where nothing waited in the first place.
                 os.eventfd_read(self.fd)
         yield from events
 
