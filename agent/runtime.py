@@ -27,7 +27,7 @@ from agent.core.effects import (
     Show,
 )
 from agent.core.events import Part, Started
-from agent.core.inputs import Acknowledged, Faulted, Flooded, Input, Recovered, Tick
+from agent.core.inputs import Acknowledged, Faulted, Flooded, Input, KeyPressed, Recovered, Tick
 from agent.core.orders import Delivered, Rejection
 from agent.core.types import LockState, Now
 from agent.errors import DeviceError, DoorwardError, StoreError
@@ -111,8 +111,11 @@ class Runtime:
     def post(self, happened: Input) -> None:
         """Put an input into the inbox; from any thread.
 
-        Of too many commands some are lost; of acknowledgements that wait, the newest counts.
+        Of too many commands or keys some are lost; of acknowledgements that wait, the newest
+        counts.
         """
+        if isinstance(happened, KeyPressed) and self._inbox.qsize() >= MOST_WAITING:
+            return
         if isinstance(happened, Delivered) and self._inbox.qsize() >= MOST_WAITING:
             self._thrown_away += 1
             return

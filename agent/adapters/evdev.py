@@ -147,7 +147,7 @@ class Keyboard:
                         post(Recovered(self._part))
                     failing = False
                     self._read(device, post)
-            except DeviceError as error:
+            except Exception as error:  # noqa: BLE001 - else the reader is deaf, and nobody is told
                 if not failing:
                     log.error("%s", error)
                     post(Faulted(self._part, str(error)))

@@ -433,9 +433,12 @@ def test_more_than_the_device_can_hold_meanwhile_is_dropped_and_not_taken_for_an
     assert rig.next() == rig.entered("2468")
 
 
-def test_a_digest_that_cannot_be_made_is_a_fault_and_the_next_entry_is_taken(rig: Rig) -> None:
+@pytest.mark.parametrize("kind", [DeviceError, RuntimeError], ids=["foreseen", "unforeseen"])
+def test_a_digest_that_cannot_be_made_is_a_fault_and_the_next_entry_is_taken(
+    rig: Rig, kind: type[Exception]
+) -> None:
     def refuse(_: str) -> bytes:
-        raise DeviceError("codes: Memory allocation error: 19 MiB must be free")
+        raise kind("codes: Memory allocation error: 19 MiB must be free")
 
     rig.digest = refuse
     rig.start()

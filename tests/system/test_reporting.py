@@ -7,8 +7,9 @@ import pytest
 
 from agent import reporting
 from agent.adapters.store import SqliteStore
+from agent.core.effects import Indication
 from agent.core.events import CommandRejected, DoorbellRang
-from agent.core.inputs import Acknowledged, Rung
+from agent.core.inputs import Acknowledged, KeyPressed, Rung
 from agent.core.orders import Delivered, Rejection
 from agent.core.rules import Condition
 from agent.reporting import ASKED_EVERY, DESCRIBE_EVERY, WINDOW, Reporting
@@ -159,6 +160,15 @@ def test_of_a_flood_of_commands_what_does_not_fit_is_thrown_away_and_counted(age
             )
         )
     assert agent.door.timeline == []
+
+
+def test_keys_that_are_pressed_without_end_keep_nobody_waiting(agent: Agent) -> None:
+    for _ in range(MOST_WAITING + 20):
+        agent.runtime.post(KeyPressed())
+    agent.runtime.post(Rung())
+    with agent.running():
+        agent.archive.of(DoorbellRang)
+    assert agent.door.indications.count(Indication.KEY) == MOST_WAITING
 
 
 def test_of_acknowledgements_that_wait_the_newest_counts(
