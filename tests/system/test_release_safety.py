@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ import pytest
 
 from agent.adapters.simulated import SimulatedDoor
 from agent.core.events import Granted
-from agent.core.types import Grant, Method, Now, SubjectId
+from agent.core.types import Grant, LockState, Method, Now, SubjectId
 from tests.contracts.boards import require_rpi_lgpio
 from tests.contracts.waiting import eventually
 from tests.core.people import somebody
@@ -244,6 +245,20 @@ def test_a_bug_in_a_part_while_the_door_is_released_does_not_keep_it_released(
     [(on_at, off_at)] = agent.door.pulses
     assert off_at - on_at < RELEASE_SECONDS + 5.0
     assert not agent.door.energised
+
+
+def test_a_thread_that_decides_and_hangs_does_not_keep_the_door_released(agent: Agent) -> None:
+    goes_on = threading.Event()
+
+    def hang(_: LockState) -> None:
+        goes_on.wait(SECONDS)
+
+    with agent.running():
+        agent.archive.announce = hang  # type: ignore[method-assign]
+        agent.corridor.standing = ADA
+        assert eventually(lambda: agent.door.pulses)
+        goes_on.set()
+    assert len(agent.door.pulses) == 1
 
 
 @pytest.mark.parametrize("fault", FAULTS)
