@@ -21,7 +21,6 @@ from typing import NoReturn
 import pytest
 
 from agent.adapters.simulated import SimulatedDoor
-from agent.core.events import Granted
 from agent.core.types import Grant, LockState, Method, Now, SubjectId
 from tests.contracts.boards import require_rpi_lgpio
 from tests.contracts.waiting import eventually
@@ -203,11 +202,15 @@ def test_a_clock_that_is_set_by_a_year_changes_no_pulse(years: int) -> None:
 def test_an_agent_whose_clock_is_set_while_the_door_is_released_locks_in_time(
     agent: Agent, monkeypatch: pytest.MonkeyPatch, years: int
 ) -> None:
-    right = time.time
+    right, energise = time.time, agent.door.energise
+
+    def release_and_set_the_clock(grant: Grant, seconds: float) -> None:
+        energise(grant, seconds)
+        monkeypatch.setattr(time, "time", lambda: right() + years * YEAR)
+
+    agent.door.energise = release_and_set_the_clock  # type: ignore[method-assign]
     with agent.running():
         agent.corridor.standing = ADA
-        agent.archive.of(Granted)
-        monkeypatch.setattr(time, "time", lambda: right() + years * YEAR)
         assert eventually(lambda: agent.door.pulses)
     [(on_at, off_at)] = agent.door.pulses
     assert RELEASE_SECONDS * 0.9 <= off_at - on_at < RELEASE_SECONDS + 5.0
@@ -250,7 +253,7 @@ def test_a_bug_in_a_part_while_the_door_is_released_does_not_keep_it_released(
 def test_a_thread_that_decides_and_hangs_does_not_keep_the_door_released(agent: Agent) -> None:
     goes_on = threading.Event()
 
-    def hang(_: LockState) -> None:
+    def hang(state: LockState) -> None:  # noqa: ARG001 - as the port names it
         goes_on.wait(SECONDS)
 
     with agent.running():
