@@ -419,6 +419,13 @@ def test_a_button_that_is_down_from_the_start_counts_only_after_it_was_up() -> N
         assert told(sensor, "_" * 20 + "---" + "__" + "--") == [(at, EnrolButtonPressed())]
 
 
+def test_what_is_down_at_the_first_look_was_pushed_by_nobody_even_without_debouncing() -> None:
+    for sensor in (EnrolButton(0.0, lambda: SubjectId("s-1")), Push(ExitPressed())):
+        assert sensor.sample(1.0, active=True) is None
+        assert sensor.sample(2.0, active=True) is None
+        assert sensor.sample(3.0, active=False) is None
+
+
 def test_a_level_counts_from_the_sample_that_is_one_too_many_for_a_bounce() -> None:
     debounce = Debounce(3)
     levels = [debounce.settle(active=active) for active in (True, True, False, False, False, True)]

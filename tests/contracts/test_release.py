@@ -192,8 +192,9 @@ def test_the_relay_is_at_its_locked_level_from_the_first_moment(board: Board) ->
 
 def test_it_locks_a_line_that_this_process_left_released(board: Board) -> None:
     board.gpio.setup(RELAY, board.gpio.OUT, initial=board.gpio.HIGH)
-    GpioRelease(board.gpio, Lines()).close()
-    assert board.chip.history[RELAY][:2] == [1, 0]
+    release = GpioRelease(board.gpio, Lines())
+    assert board.chip.history[RELAY] == [1, 0]
+    release.close()
 
 
 def test_a_relay_that_cannot_be_had_is_told_in_one_line(board: Board) -> None:

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,8 +21,7 @@ from typing import NoReturn
 import pytest
 
 from agent.adapters.simulated import SimulatedDoor
-from agent.core.events import Granted
-from agent.core.types import Grant, Method, Now, SubjectId
+from agent.core.types import Grant, LockState, Method, Now, SubjectId
 from tests.contracts.boards import require_rpi_lgpio
 from tests.contracts.waiting import eventually
 from tests.core.people import somebody
@@ -202,11 +202,15 @@ def test_a_clock_that_is_set_by_a_year_changes_no_pulse(years: int) -> None:
 def test_an_agent_whose_clock_is_set_while_the_door_is_released_locks_in_time(
     agent: Agent, monkeypatch: pytest.MonkeyPatch, years: int
 ) -> None:
-    right = time.time
+    right, energise = time.time, agent.door.energise
+
+    def release_and_set_the_clock(grant: Grant, seconds: float) -> None:
+        energise(grant, seconds)
+        monkeypatch.setattr(time, "time", lambda: right() + years * YEAR)
+
+    agent.door.energise = release_and_set_the_clock  # type: ignore[method-assign]
     with agent.running():
         agent.corridor.standing = ADA
-        agent.archive.of(Granted)
-        monkeypatch.setattr(time, "time", lambda: right() + years * YEAR)
         assert eventually(lambda: agent.door.pulses)
     [(on_at, off_at)] = agent.door.pulses
     assert RELEASE_SECONDS * 0.9 <= off_at - on_at < RELEASE_SECONDS + 5.0
@@ -244,6 +248,20 @@ def test_a_bug_in_a_part_while_the_door_is_released_does_not_keep_it_released(
     [(on_at, off_at)] = agent.door.pulses
     assert off_at - on_at < RELEASE_SECONDS + 5.0
     assert not agent.door.energised
+
+
+def test_a_thread_that_decides_and_hangs_does_not_keep_the_door_released(agent: Agent) -> None:
+    goes_on = threading.Event()
+
+    def hang(state: LockState) -> None:  # noqa: ARG001 - as the port names it
+        goes_on.wait(SECONDS)
+
+    with agent.running():
+        agent.archive.announce = hang  # type: ignore[method-assign]
+        agent.corridor.standing = ADA
+        assert eventually(lambda: agent.door.pulses)
+        goes_on.set()
+    assert len(agent.door.pulses) == 1
 
 
 @pytest.mark.parametrize("fault", FAULTS)
