@@ -166,7 +166,8 @@ class House:
         appends = [effect for effect in effects if isinstance(effect, Append)]
         for append in appends:
             self.store.append(append.event, self.now, append.change)
-        if any(append.change is not None for append in appends):
+        # What is kept of attempts is known to whoever counted them.
+        if any(not isinstance(append.change, SetAttempts | None) for append in appends):
             self.load()
         return effects
 

@@ -351,8 +351,8 @@ class Account:
                     self._spending_owed = True
             case Delivered():
                 wanted = wish_in(happened)
-                known = self.kept.get(wanted.subject)
-                if known is not None and known.subject.leave_code == wanted.code != "":
+                who = self.kept.get(wanted.subject)
+                if who is not None and who.subject.leave_code == wanted.code != "":
                     self._order_erasure(wanted.subject)
             case Recovered():
                 self.faults.discard(happened.part)

@@ -21,7 +21,7 @@ FACTORS = ("face", "pin", "card")
 
 def house(mode: Mode = Mode.ANY, **changes: object) -> House:
     rules = Rules(access=Access(mode), notice=NOTICE)
-    return House(memory(ADA, BEN, held=HELD, **changes), rules)
+    return House(memory(ADA, BEN, held=HELD, **changes), rules)  # type: ignore[arg-type]
 
 
 def show(door: House, factor: str) -> list[tuple[SubjectId | None, str]]:
