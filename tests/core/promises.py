@@ -326,7 +326,9 @@ class Account:
         """Remember whom a frame really shows."""
         self._frames[id(probe.embedding)] = (probe.embedding, person, at)
 
-    def before(self, happened: Input, now: Now) -> None:
+    def before(  # noqa: C901, PLR0912 - one arm an input
+        self, happened: Input, now: Now
+    ) -> None:
         """Take an input that the door is about to get."""
         self._sift(now)
         if self.serving is not None and now.monotonic >= self.serving.until:
@@ -349,8 +351,8 @@ class Account:
                     self._spending_owed = True
             case Delivered():
                 wanted = wish_in(happened)
-                known = self.kept.get(wanted.subject)
-                if known is not None and known.subject.leave_code == wanted.code != "":
+                who = self.kept.get(wanted.subject)
+                if who is not None and who.subject.leave_code == wanted.code != "":
                     self._order_erasure(wanted.subject)
             case Recovered():
                 self.faults.discard(happened.part)
@@ -411,7 +413,9 @@ class Account:
                 self._order_erasure(self.serving.subject)
                 self.serving = None
                 self.reached["left by the button"] += 1
-        elif not (enrols or self.authority(happened, now) or self.faults & BLOCKING - {Part.CAMERA}):
+        elif not (
+            enrols or self.authority(happened, now) or self.faults & BLOCKING - {Part.CAMERA}
+        ):
             self.serving = Serving(now.monotonic + 15)
 
     def _fail(self) -> None:
@@ -502,7 +506,7 @@ class Account:
         overdue = self.enrolling is not None and now.monotonic >= self.enrolling.until
         promise(not overdue, "an enrolment past its time")
 
-    def _recorded(  # noqa: C901 - one arm an event
+    def _recorded(  # noqa: C901, PLR0912, PLR0915 - one arm an event
         self, append: Append, happened: Input, now: Now
     ) -> None:
         event, change = append.event, append.change

@@ -87,6 +87,8 @@ def test_whose_consent_does_not_stand_is_in_no_gallery_and_suspended_once() -> N
     "known",
     [
         {"suspended": Suspension.WITHDRAWN},
+        {"suspended": Suspension.PAUSED},
+        {"suspended": Suspension.PAUSED} | UNGUARDED | until(2.0),
         {"suspended": Suspension.EXPIRED} | until(2.0),
         {"suspended": Suspension.NO_GUARDIAN} | UNGUARDED,
     ],
@@ -120,6 +122,27 @@ def test_a_suspension_without_a_reason_any_more_ends_once_and_then_the_subject_i
     roll.load(store_of((ADA, BEN)), now_at(2.0))
     assert roll.suspend() == []
     assert matched(roll) == [ADA.id, BEN.id]
+
+
+def test_whoever_paused_the_face_is_enrolled_all_the_same() -> None:
+    paused = resident(ADA.id, suspended=Suspension.PAUSED)
+    roll = roll_of(paused)
+
+    assert matched(roll) == [BEN.id]
+    assert list(roll.standing) == [BEN.id]
+    assert roll.knows(ADA.id)
+    assert roll.find(ADA.id) == paused
+    assert paused in roll.everybody
+
+
+def test_whoever_leaves_is_found_no_more() -> None:
+    roll = roll_of()
+
+    roll.expel(ADA.id)
+
+    assert roll.find(ADA.id) is None
+    assert [each.id for each in roll.everybody] == [BEN.id]
+    assert matched(roll) == [BEN.id]
 
 
 def test_an_end_of_a_suspension_that_was_not_committed_is_recorded_again() -> None:

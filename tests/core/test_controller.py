@@ -8,6 +8,7 @@ from agent.core.controller import HELD_AT_MOST, LINGER, Controller
 from agent.core.decision import Recognition
 from agent.core.effects import (
     Announce,
+    AnnounceContact,
     Append,
     Drop,
     Effect,
@@ -38,12 +39,14 @@ from agent.core.events import (
     Event,
     FaultCleared,
     FaultRaised,
+    ForcedOpen,
     Granted,
     LockedOut,
     Part,
 )
 from agent.core.inputs import (
     Acknowledged,
+    ContactChanged,
     EnrolButtonHeld,
     EnrolButtonPressed,
     EnrolCommanded,
@@ -55,6 +58,7 @@ from agent.core.inputs import (
     Tick,
 )
 from agent.core.policy import Lockout
+from agent.core.portal import GRACE
 from agent.core.rules import Rules
 from agent.core.types import (
     AuthorityKind,
@@ -766,6 +770,84 @@ def test_the_visit_of_an_administrator_who_left_authorises_nothing() -> None:
 
     effects = door.give(EnrolButtonHeld(NEWCOMER), after=6.0)
     assert begun_only_self_service(effects)
+
+
+# --- the leaf -------------------------------------------------------------------------------------
+
+ACCESSIBLE = resident(ADA.id, accessible=True)
+
+
+def leaf(door: Site, *, is_open: bool, after: float = 0.5) -> list[Effect]:
+    return door.give(ContactChanged(is_open), after)
+
+
+def let_in(*subjects: Subject) -> Site:
+    """Give a door with its leaf shut that was released for Ada."""
+    door = Site(store_of((ADA, BEN), subjects))
+    leaf(door, is_open=False)
+    door.stand(*[ADA] * 3)
+    assert door.controller.lock_state is LockState.UNLOCKED
+    return door
+
+
+def test_the_door_locks_behind_whoever_came_in() -> None:
+    door = let_in()
+    leaf(door, is_open=True)
+
+    assert leaf(door, is_open=False)[:3] == [*LOCKED, AnnounceContact(False)]
+    assert door.controller.wake_at == float("inf")
+
+
+def test_a_leaf_that_stays_open_locks_with_the_pulse() -> None:
+    door = let_in()
+    leaf(door, is_open=True)
+
+    assert door.wait(4.5)[:2] == LOCKED
+
+
+def test_a_leaf_that_was_open_before_the_release_has_let_in_nobody_yet() -> None:
+    door = site()
+    leaf(door, is_open=True)
+    door.stand(*[ADA] * 3)
+
+    assert leaf(door, is_open=False) == [AnnounceContact(False)]
+    assert door.controller.lock_state is LockState.UNLOCKED
+    # Opened for real, it has.
+    leaf(door, is_open=True)
+    assert leaf(door, is_open=False)[:2] == LOCKED
+
+
+def test_a_leaf_that_is_found_shut_locks_nothing() -> None:
+    door = site()
+    door.stand(*[ADA] * 3)
+
+    assert leaf(door, is_open=False) == [AnnounceContact(False)]
+
+
+def test_who_needs_more_time_has_it_however_often_the_leaf_falls_shut() -> None:
+    door = let_in(ACCESSIBLE)
+    released_at = door.at
+    for _ in range(3):
+        leaf(door, is_open=True)
+        assert leaf(door, is_open=False) == [AnnounceContact(False)]
+
+    assert door.controller.wake_at == released_at + RULES.accessible_seconds
+    assert door.wait(RULES.accessible_seconds)[:2] == LOCKED
+
+
+def test_a_door_that_is_opened_once_it_locked_behind_somebody_is_forced() -> None:
+    for pause, forced in ((GRACE, False), (GRACE + 0.1, True)):
+        door = let_in()
+        leaf(door, is_open=True)
+        leaf(door, is_open=False)
+        assert (Append(ForcedOpen()) in leaf(door, is_open=True, after=pause)) is forced
+
+
+def test_a_door_that_is_opened_while_a_fault_keeps_it_locked_is_forced() -> None:
+    door = let_in()
+    door.give(Faulted(Part.CAMERA, "gone"))
+
+    assert Append(ForcedOpen()) in leaf(door, is_open=True, after=GRACE + 0.1)
 
 
 # --- faults ---------------------------------------------------------------------------------------

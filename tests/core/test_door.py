@@ -64,3 +64,46 @@ def test_a_door_locks_on_demand_whatever_its_state() -> None:
     door.release(grant_at(10.0))
     assert door.lock() == locked
     assert door.deadline is None
+
+
+# --- the leaf -------------------------------------------------------------------------------------
+
+LOCKED = [Drop(), Announce(LockState.LOCKED)]
+
+
+def test_a_door_locks_behind_whoever_came_in() -> None:
+    door = Door(5.0, 15.0)
+    door.release(grant_at(10.0))
+
+    assert door.leaf_closed(opened_at=11.0) == LOCKED
+    assert door.state is LockState.LOCKED
+    assert door.leaf_closed(opened_at=11.0) == []
+    assert door.tick(1e9) == []
+
+
+@pytest.mark.parametrize("opened_at", [9.9, float("-inf"), float("nan")])
+def test_a_leaf_that_was_open_before_has_let_in_nobody_yet(opened_at: float) -> None:
+    door = Door(5.0, 15.0)
+    door.release(grant_at(10.0))
+
+    assert door.leaf_closed(opened_at) == []
+    assert door.tick(15.0) == LOCKED
+
+
+def test_whoever_needs_more_time_has_it_and_may_try_twice() -> None:
+    door, grant = Door(5.0, 15.0), grant_at(10.0)
+
+    assert door.release(grant, accessible=True)[0] == Energise(grant, 15.0)
+    assert door.leaf_closed(opened_at=11.0) == []
+    assert door.deadline == 25.0
+    assert door.tick(25.0) == LOCKED
+
+
+def test_the_next_one_who_needs_no_more_time_has_none() -> None:
+    door = Door(5.0, 15.0)
+    door.release(grant_at(10.0), accessible=True)
+    door.tick(25.0)
+    door.release(grant_at(30.0))
+
+    assert door.deadline == 35.0
+    assert door.leaf_closed(opened_at=31.0) == LOCKED

@@ -113,6 +113,24 @@ def test_whoever_consented_for_a_time_enters_by_a_clock_that_was_set_only(truste
 # --- whose consent stands -------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_consent_is_asked_of_nobody_who_shows_no_face(trusted: bool) -> None:
+    now = now_at(5.0, WALL, trusted=trusted)
+    bounded = replace(ending(WALL + 1), validity=Validity(not_after=WALL + 1))
+
+    assert admissible(ending(WALL + 1), now, biometric=False) is None
+    objection = admissible(bounded, now, biometric=False)
+    assert objection is (None if trusted else Reason.CLOCK_NOT_SET)
+    assert admissible(replace(bounded, revoked=True), now, biometric=False) is Reason.REVOKED
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_pause_holds_whatever_the_clock_says(trusted: bool) -> None:
+    paused = resident(ADA, suspended=Suspension.PAUSED)
+
+    assert consent_objection(paused, NOTICE, now_at(5.0, trusted=trusted)) is Suspension.PAUSED
+
+
 def minor(guardian: str | None) -> Subject:
     return resident(ADA, minor=True, consent=replace(CONSENT, guardian=guardian))
 
@@ -127,6 +145,9 @@ def ending(expires: float) -> Subject:
         (resident(ADA), None),
         (Subject(ADA), Suspension.WITHDRAWN),
         (resident(ADA, suspended=Suspension.WITHDRAWN), Suspension.WITHDRAWN),
+        (resident(ADA, suspended=Suspension.PAUSED), Suspension.PAUSED),
+        (Subject(ADA, suspended=Suspension.PAUSED), Suspension.WITHDRAWN),
+        (replace(ending(WALL), suspended=Suspension.PAUSED), Suspension.PAUSED),
         (resident(ADA, suspended=Suspension.NOTICE_CHANGED), None),
         (resident(ADA, suspended=Suspension.NO_GUARDIAN), None),
         (resident(ADA, suspended=Suspension.EXPIRED), None),
