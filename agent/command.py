@@ -74,13 +74,14 @@ def validity(not_before: datetime | None, not_after: datetime | None, schedule: 
         spans = parse_schedule(schedule)
     except ValueError as error:
         raise ConfigError(f"--schedule: {error}") from None
-    return Validity(epoch(not_before), epoch(not_after), spans)
+    since, until = (None if each is None else epoch(each) for each in (not_before, not_after))
+    return Validity(since, until, spans)
 
 
-def epoch(local: datetime | None) -> float | None:
+def epoch(local: datetime) -> float:
     """Give a local time as seconds since the Unix epoch. Raises ConfigError."""
     try:
-        return None if local is None else local.astimezone().timestamp()
+        return local.astimezone().timestamp()
     except (ValueError, OverflowError):
         raise ConfigError(f"{local}: is out of range: give a date from 1970 to 9999") from None
 

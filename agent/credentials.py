@@ -1,6 +1,5 @@
 """What operators do about residents without a face, PINs, cards, and visitors' codes."""
 
-import math
 import secrets
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -157,7 +156,7 @@ def invite(  # noqa: PLR0913 - for whom, when, and with what
     """Make a visitor's code, good from now on or from later. Raises ConfigError, StoreError."""
     now = clock.now()
     since = now.wall if not_before is None else not_before
-    if not math.isfinite(since) or not since < not_after:
+    if not since < not_after:
         raise ConfigError("--until: is not after the visit begins: give a later time")
     if not now.wall < not_after:
         raise ConfigError("--until: is over already: give a later time")

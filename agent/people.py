@@ -142,11 +142,10 @@ def visitor_add(
 ) -> None:
     """Make a code for the keypad that opens the door once, and print it this once."""
     settings = app.load_config(config)
+    begins, ends = None if since is None else epoch(since), epoch(until)
     with app.opened_store(settings) as store:
         digest = app.code_digest(settings).pin
-        made = credentials.invite(
-            store, SystemClock(), digest, label, epoch(since), epoch(until) or 0.0
-        )
+        made = credentials.invite(store, SystemClock(), digest, label, begins, ends)
     if json:
         click.echo(as_json(made))
         return

@@ -235,6 +235,20 @@ def test_what_a_full_disk_keeps_from_being_done_is_not_half_done(
     assert refused > 0
 
 
+def test_what_was_deleted_goes_from_the_journal_once_there_is_room(disk: Path, base: Path) -> None:
+    journal = disk / "state/doorward.db-wal"
+    with store_on(disk, base) as store:
+        # What moving the journal into the database needs room for.
+        enrol(store, "s-new", references=vectors(60))
+        with filled(disk, 6):
+            store.append(VisitorAdmitted(VISITOR.id), NOW, ForgetVisitor(VISITOR.id))
+            assert store.load(MODEL).visitors == ()
+            assert journal.stat().st_size > 0
+        store.load(MODEL)
+        assert journal.stat().st_size == 0
+        store.verify()
+
+
 def granted_once(store: Store) -> bool:
     """Whether there was room for one more."""
     try:
