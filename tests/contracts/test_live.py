@@ -110,6 +110,12 @@ def test_black_that_the_light_ends_is_no_fault() -> None:
     assert len(handed_on) == len(pictures) - 1
 
 
+def test_only_what_is_without_noise_counts_as_black() -> None:
+    night = seen(1, 1.5, 1.2 * DARK)
+    pictures = [*night, *same(BLANK, DARK - 1), *night]
+    assert len(list(LiveCamera(Scripted(pictures)).frames())) == len(pictures) - 1
+
+
 def test_a_camera_that_is_still_black_when_tried_again_gives_nothing_until_it_is_not() -> None:
     black = [same(BLANK, 2 * DARK)] * 3
     camera = LiveCamera(Scripted(*black, seen(90, 1, 1)))

@@ -45,7 +45,7 @@ def test_it_is_closed_with_the_camera() -> None:
 
 def test_of_the_smallest_picture_something_is_left() -> None:
     [frame] = RegionCamera(
-        One(Frame(np.zeros((3, 3, 3), np.uint8), 0.0)), (0.9, 0.9, 0.1, 0.1)
+        One(Frame(np.zeros((3, 3, 3), np.uint8), 0.0)), (0.4, 0.4, 0.1, 0.1)
     ).frames()
     assert frame.pixels.shape == (1, 1, 3)
 
