@@ -39,6 +39,8 @@ Shape: TypeAlias = StructType | DataclassType
 
 REQUIRED = "(must be given)"
 """Stands for the default of a key that has none."""
+BCM = "BCM number"
+"""The unit of what is a line of the header."""
 UNITS = (
     ("frames/s", r"frames [a-z ]*per second"),
     ("ms", r"milliseconds"),
@@ -56,7 +58,7 @@ UNITS = (
     ("ratio", r"proxy|ratio"),
     ("count", r"frames|references|refusals|times|tries|entries|wrong|digits|characters"),
     ("port", r"port"),
-    ("BCM number", r"bcm numbers?"),
+    (BCM, r"bcm numbers?"),
 )
 """Units, and the words of a docstring that tell of them."""
 
@@ -123,6 +125,14 @@ def nearest(name: str) -> Sequence[str]:
 def in_toml_terms(value: object) -> object:
     """Give a value as a file has it: NONE for None, words for enumerations, lists for tuples."""
     return NONE if value is None else msgspec.to_builtins(value)
+
+
+def value(config: Config, name: str) -> object:
+    """Give what a key is set to, as a file has it; NONE also where its table is not there."""
+    found: object = msgspec.to_builtins(config)
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return in_toml_terms(found)
 
 
 # --- the classes ----------------------------------------------------------------------------------

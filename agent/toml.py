@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from agent.config import NONE, Config
-from agent.manual import Key, in_toml_terms, tables
+from agent.manual import Key, tables, value
 
 Document: TypeAlias = Mapping[str, Any]
 """A TOML file as tomllib reads it."""
@@ -21,14 +21,6 @@ def in_file(document: Document, name: str) -> bool:
             return False
         found = found[part]
     return True
-
-
-def value(config: Config, name: str) -> object:
-    """Give what a key is set to, as a file has it; NONE also where its table is not there."""
-    found: Any = msgspec.to_builtins(config)
-    for part in name.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return in_toml_terms(found)
 
 
 def as_toml(value: object) -> str:

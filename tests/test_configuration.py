@@ -5,13 +5,13 @@ import tomllib
 from typing import Annotated, Literal
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 from msgspec import Meta
 
 from agent.config import Config, Section, parse_config
 from agent.errors import ConfigError
-from agent.manual import REQUIRED, Key, Table, keys, nearest, tables
-from agent.toml import as_toml, in_file, in_force, template, value
+from agent.manual import REQUIRED, Key, Table, keys, nearest, tables, value
+from agent.toml import as_toml, in_file, in_force, template
 from tests.configuration import PAGE, page, section
 
 KEYS = keys(tables())
@@ -111,6 +111,9 @@ def test_none_where_there_must_be_a_value_is_refused() -> None:
         ("relase_seconds", "door.release_seconds"),
         ("target_fpri", "recognition.target_fpir"),
         ("mqtt.hots", "mqtt.host"),
+        # There are two keys of this name.
+        ("lockout.secnds", "lockout.seconds"),
+        ("enrolment.secnds", "enrolment.seconds"),
     ],
 )
 def test_the_nearest_key_is_the_one_that_was_meant(typed: str, meant: str) -> None:
@@ -187,13 +190,14 @@ VALUES = SCALARS | st.lists(SCALARS | TABLES, max_size=4) | TABLES
 
 
 @given(VALUES)
+@example('\x7f\0\n"\\ü\u2028')
 def test_what_is_written_as_toml_is_read_as_it_was(value: object) -> None:
     assert tomllib.loads(f"it = {as_toml(value)}") == {"it": value}
 
 
 def test_the_file_to_begin_with_changes_nothing_with_its_keys_commented_out_or_not() -> None:
     text = template()
-    assert parse_config(text, "test") == Config()
+    assert not any(tomllib.loads(text).values())
     live = re.sub(r"(?m)^#(\w)", r"\1", text)
     assert parse_config(live, "test") == Config()
     document = tomllib.loads(live)
