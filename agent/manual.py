@@ -161,8 +161,15 @@ def _key(field: Field, prefix: str, notes: Mapping[str, str], about: str) -> Key
 
 
 def _shapes(kind: Type) -> list[Shape]:
-    kinds = kind.types if isinstance(kind, UnionType) else (kind,)
-    return [each for each in kinds if isinstance(each, StructType | DataclassType)]
+    match kind:
+        case StructType() | DataclassType():
+            return [kind]
+        case UnionType():
+            return [shape for each in kind.types for shape in _shapes(each)]
+        case ListType() | VarTupleType():
+            return _shapes(kind.item_type)
+        case _:
+            return []
 
 
 def _is_number(kind: Type) -> bool:
@@ -211,7 +218,8 @@ def _range(kind: Type, meaning: str) -> str:  # noqa: C901 - one arm a type
             [each] = {_range(item, meaning) for item in kind.item_types}
             return f"list of {len(kind.item_types)}, each {each}"
         case ListType() | VarTupleType():
-            return f"list of {_range(kind.item_type, meaning)}"
+            is_table = isinstance(kind.item_type, StructType)
+            return f"list of {'tables' if is_table else _range(kind.item_type, meaning)}"
         case StructType() | DataclassType():
             return "a table"
         case _:

@@ -34,7 +34,7 @@ def as_toml(value: object) -> str:
         case Mapping():
             given = {key: each for key, each in value.items() if each is not None}
             return f"{{{', '.join(f'{key} = {as_toml(each)}' for key, each in given.items())}}}"
-        case list():
+        case list() | tuple():
             return f"[{', '.join(map(as_toml, value))}]"
         case _:
             return repr(value)
