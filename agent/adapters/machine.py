@@ -158,15 +158,17 @@ def real_time_clock(sys: Path = SYS) -> str:
 
 def _room(folder: Path) -> tuple[int, bool]:
     """Give the bytes that may be written to the disk of a folder, and whether none may."""
-    there = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
-    found = os.statvfs(there)
+    there = _there(folder)
+    try:
+        found = os.statvfs(there)
+    except OSError as error:
+        raise DeviceError(f"disk: {there}: {error.strerror}: check it with `sudo dmesg`") from error
     return found.f_bavail * found.f_frsize, bool(found.f_flag & os.ST_RDONLY)
 
 
 def _wear(folder: Path, sys: Path) -> tuple[int, bool]:
     """Give the tenths of its life that an eMMC is in, 0 where unknown, and whether it warns."""
-    there = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
-    number = there.stat().st_dev
+    number = _there(folder).stat().st_dev
     node = (sys / "dev/block" / f"{os.major(number)}:{os.minor(number)}").resolve()
     for device in (node / "device", node.parent / "device"):
         tenths = [int(each, 16) for each in _words(device / "life_time")]
@@ -174,6 +176,15 @@ def _wear(folder: Path, sys: Path) -> tuple[int, bool]:
         if tenths or warned:
             return max(tenths, default=0), warned
     return 0, False
+
+
+def _there(folder: Path) -> Path:
+    """Give the folder, or the nearest one above it that there is and that may be looked at."""
+    for each in (folder, *folder.absolute().parents):
+        with suppress(OSError):
+            if each.is_dir():
+                return each
+    return Path("/")
 
 
 def _worn(life: int) -> str:

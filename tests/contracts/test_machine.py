@@ -24,6 +24,8 @@ def test_a_disk_with_room_will_do_and_one_without_will_not(tmp_path: Path) -> No
     assert machine.disk(tmp_path).endswith(" MB free")
     # A folder that the agent is yet to make lies on the disk of the one above.
     assert machine.disk(tmp_path / "not" / "yet").endswith(" MB free")
+    # So it does where it cannot be looked at.
+    assert machine.disk(tmp_path / ("x" * 300) / "hidden").endswith(" MB free")
     with pytest.raises(DeviceError, match=r"^disk: .*MB free: free some space, soon$"):
         machine.disk(tmp_path, least=10**18)
 
