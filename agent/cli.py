@@ -214,7 +214,9 @@ def doctor(config: Path | None, *, simulate: bool, remove_discovery: bool, json:
     for check in examine(config, simulate=simulate):
         checks.append(check)
         if not json:
-            click.echo(f"{check.part:8} {'ok   ' if check.good else 'WRONG'}  {check.finding}")
+            verdict = "ok" if check.good else "WRONG" if check.needed else "warn"
+            means = "" if check.good else f" ({check.means})"
+            click.echo(f"{check.part:12} {verdict:6} {check.finding}{means}")
     if json:
         click.echo(as_json(checks))
     if not all(check.good or not check.needed for check in checks):

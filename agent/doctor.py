@@ -1,32 +1,57 @@
 """`doorward doctor`: what the door needs, whether it is there, and how to mend it."""
 
+import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from agent import app
+import msgspec
+
+from agent import app, manual
+from agent.adapters import machine
 from agent.adapters.broker import explain, read_access, retain
 from agent.adapters.camera import open_camera
 from agent.adapters.clock import SystemClock
-from agent.adapters.devicekey import describe
+from agent.adapters.devicekey import KEY_FILE, describe
 from agent.adapters.gpio import open_gpio
+from agent.adapters.permissions import memberships, owner, permissions
 from agent.config import Config, Mqtt
+from agent.core.events import FaultCleared, FaultRaised, Part, Started
 from agent.core.orders import Operation, RemoteUnlock
 from agent.errors import ConfigError, DeviceError, DoorwardError
+from agent.vision.models import RUNTIME
 from agent.wire.discovery import removal
 
 CONNECT_SECONDS = 3.0
+NO_START = "the agent does not start"
+RECENT = 1000
+"""Events of the log that are looked at, at most, for what the agent says of its parts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding. needed: whether the door stays shut without it."""
+    """One finding. needed: whether the door stays shut without it. means: what comes of it if so.
+
+    finding: how it is, and where it is wrong, how to mend it.
+    """
 
     part: str
     good: bool
     needed: bool
+    means: str
     finding: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """How a part is looked at. look: gives a finding, or raises DoorwardError."""
+
+    part: str
+    look: Callable[[Config], str]
+    needed: bool
+    means: str
 
 
 def examine(config_file: Path | None, *, simulate: bool) -> Iterator[Check]:
@@ -34,33 +59,47 @@ def examine(config_file: Path | None, *, simulate: bool) -> Iterator[Check]:
     try:
         config = app.load_config(config_file)
     except ConfigError as error:
-        yield Check("config", good=False, needed=True, finding=str(error))
+        yield Check("config", good=False, needed=True, means=NO_START, finding=str(error))
         return
-    yield Check("config", good=True, needed=True, finding=f"door {config.door.name!r}")
-    parts = [
-        ("models", _models, True),
-        ("key", _key, True),
-        ("store", _store, True),
-        ("broker", _broker, False),
-        ("remote", _remote, False),
-        ("clock", _clock, False),
-    ]
-    if not simulate:
-        parts[3:3] = [("camera", _camera, True), ("gpio", _gpio, True)]
-    for part, look, needed in parts:
-        try:
-            yield Check(part, good=True, needed=needed, finding=look(config))
-        except ConfigError as error:
-            # The agent does not even start on it.
-            yield Check(part, good=False, needed=True, finding=str(error))
-        except DoorwardError as error:
-            yield Check(part, good=False, needed=needed, finding=str(error))
+    yield Check(
+        "config", good=True, needed=True, means=NO_START, finding=f"door {config.door.name!r}"
+    )
+    file, _ = app.read_config(config_file)
+    own = _Look(
+        "permissions",
+        partial(_permissions, file),
+        needed=False,
+        means="others may read or change it",
+    )
+    for each in (*_SOFTWARE, own, *(() if simulate else _HARDWARE), *_WORLD):
+        yield _checked(each, config)
+
+
+def _checked(each: _Look, config: Config) -> Check:
+    try:
+        return Check(
+            each.part, good=True, finding=each.look(config), needed=each.needed, means=each.means
+        )
+    except ConfigError as error:
+        return Check(each.part, good=False, finding=str(error), needed=True, means=NO_START)
+    except DoorwardError as error:
+        return Check(
+            each.part, good=False, finding=str(error), needed=each.needed, means=each.means
+        )
+
+
+# --- the software and what it keeps ---------------------------------------------------------------
 
 
 def _models(config: Config) -> str:
     _, calibration = app.load_vision(config)
     kind = "provisional calibration" if calibration.provisional else "calibrated"
-    return f"digests match, {kind}"
+    return f"digests match, {kind}, run by {RUNTIME}"
+
+
+def _key(config: Config) -> str:
+    key = app.device_key(config)
+    return f"{key.origin}: protection level {int(key.level)}, {describe(key.level)}"
 
 
 def _store(config: Config) -> str:
@@ -71,14 +110,42 @@ def _store(config: Config) -> str:
     return f"{app.state_directory(config)}: {count} enrolled; the log is as it was committed"
 
 
-def _key(config: Config) -> str:
-    key = app.device_key(config)
-    return f"{key.origin}: protection level {int(key.level)}, {describe(key.level)}"
+def _disk(config: Config) -> str:
+    return machine.disk(app.state_directory(config))
+
+
+def _card(config: Config) -> str:
+    return machine.card(app.state_directory(config))
+
+
+def _permissions(config_file: Path | None, config: Config) -> str:
+    state = app.state_directory(config)
+    secrets = [Path(path) for path in (config.mqtt.password_file, config.mqtt.key_file) if path]
+    return permissions(state, [state / KEY_FILE], config_file, secrets)
+
+
+_SOFTWARE = (
+    _Look(
+        "models", _models, needed=True, means="no face is recognised, and the agent does not start"
+    ),
+    _Look("key", _key, needed=True, means="nothing kept can be read, and the agent does not start"),
+    _Look("store", _store, needed=True, means="nobody is known, and nothing opens"),
+    _Look("disk", _disk, needed=True, means="what cannot be logged does not open"),
+    _Look("card", _card, needed=False, means="the disk will fail or be full before long"),
+)
+
+
+# --- the hardware ---------------------------------------------------------------------------------
+
+
+def _groups(config: Config) -> str:
+    wanted = ["gpio", "video", *(["input"] if _devices(config, "/dev/input/") else [])]
+    return memberships(owner(app.state_directory(config)), wanted)
 
 
 def _camera(config: Config) -> str:
     if app.agent_is_running(config):
-        return "in use by the agent"
+        return _in_use(config, Part.CAMERA)
     camera = open_camera("picamera2", config.camera, SystemClock())
     try:
         frame = next(camera.frames())
@@ -89,8 +156,66 @@ def _camera(config: Config) -> str:
 
 
 def _gpio(config: Config) -> str:
+    chip = machine.gpio_chip()
+    if app.agent_is_running(config):
+        return f"{chip}: {_in_use(config, Part.RELEASE)}"
     open_gpio()
-    return f"there; the release on line {config.gpio.relay} is not tried: it would open the door"
+    return f"{chip}; the release on line {config.gpio.relay} is not tried: it would open the door"
+
+
+def _in_use(config: Config, part: Part) -> str:
+    """Give what the agent that runs says of a part. Raises DeviceError with its complaint."""
+    with app.opened_store(config) as store:
+        for recorded in reversed(store.last_events(RECENT)):
+            event = recorded.event
+            if isinstance(event, FaultRaised) and event.part is part:
+                raise DeviceError(event.reason)
+            if isinstance(event, Started | FaultCleared) and getattr(event, "part", part) is part:
+                break
+    return "in use by the agent, which has no complaint"
+
+
+def _lines(config: Config) -> str:
+    known = manual.keys(manual.tables()).values()
+    numbered = {key.name: manual.value(config, key.name) for key in known if key.unit == manual.BCM}
+    return machine.second_uses(
+        {name: line for name, line in numbered.items() if isinstance(line, int)}
+    )
+
+
+def _named_devices(config: Config) -> str:
+    devices = _devices(config, "/dev/")
+    for name, path in devices.items():
+        if not path.exists():
+            raise DeviceError(
+                f"{name}: {path}: there is no such device: plug it in, or mend {name}"
+            )
+        if not os.access(path, os.R_OK):
+            raise DeviceError(f"{name}: {path}: may not be opened: run as root, or see groups")
+    return ", ".join(map(str, devices.values())) or "none is named in the configuration"
+
+
+def _devices(config: Config, below: str) -> dict[str, Path]:
+    """Give the device files that the configuration names, by key: whatever the key is for."""
+    return {
+        f"{section}.{key}": Path(value)
+        for section, settings in msgspec.to_builtins(config).items()
+        if isinstance(settings, Mapping)
+        for key, value in settings.items()
+        if isinstance(value, str) and value.startswith(below)
+    }
+
+
+_HARDWARE = (
+    _Look("groups", _groups, needed=True, means="the agent may not use the camera or the lines"),
+    _Look("camera", _camera, needed=True, means="nobody is seen"),
+    _Look("gpio", _gpio, needed=True, means="the release cannot be moved"),
+    _Look("lines", _lines, needed=False, means="two things move one line"),
+    _Look("devices", _named_devices, needed=False, means="what is typed or held there is not read"),
+)
+
+
+# --- the world ------------------------------------------------------------------------------------
 
 
 def _broker(config: Config) -> str:
@@ -101,10 +226,7 @@ def _broker(config: Config) -> str:
     try:
         socket.create_connection((broker.host, broker.port), CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
-        message = (
-            f"{broker.host}:{broker.port}: {explain(error)}: "
-            "start the broker or mend [mqtt]; the door opens without it"
-        )
+        message = f"{broker.host}:{broker.port}: {explain(error)}: start the broker or mend [mqtt]"
         raise DeviceError(message) from None
     plain = "" if broker.tls else ", without encryption"
     return f"{broker.host}:{broker.port} answers{plain}"
@@ -128,6 +250,36 @@ def _remote(config: Config) -> str:
             )
 
 
+def _clock(_: Config) -> str:
+    kept = machine.real_time_clock()
+    if not SystemClock().now().trusted:
+        message = (
+            f"clock: the wall clock is not known to be set, {kept}: "
+            "sudo timedatectl set-ntp true, and wait for a time server"
+        )
+        raise DeviceError(message)
+    return f"set, {kept}"
+
+
+_WORLD = (
+    _Look("broker", _broker, needed=False, means="the door opens all the same, and events wait"),
+    _Look("remote", _remote, needed=False, means="no command from afar is taken"),
+    _Look("clock", _clock, needed=False, means="residents with dates or hours are refused"),
+    _Look(
+        "temperature",
+        lambda _: machine.temperature(),
+        needed=False,
+        means="faces are judged more slowly",
+    ),
+    _Look(
+        "power",
+        lambda _: machine.power(),
+        needed=False,
+        means="the Pi slows down, or stops at random",
+    ),
+)
+
+
 def remove_discovery(config: Config) -> list[str]:
     """Have Home Assistant forget the door; give the topics that were emptied.
 
@@ -142,13 +294,3 @@ def remove_discovery(config: Config) -> list[str]:
         message = f"{broker.host}:{broker.port}: {explain(error)}: start the broker or mend [mqtt]"
         raise DeviceError(message) from None
     return list(emptied)
-
-
-def _clock(_: Config) -> str:
-    if not SystemClock().now().trusted:
-        message = (
-            "the wall clock is not known to be set: residents with dates or hours are refused: "
-            "sudo timedatectl set-ntp true"
-        )
-        raise DeviceError(message)
-    return "set"

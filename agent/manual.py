@@ -39,6 +39,8 @@ Shape: TypeAlias = StructType | DataclassType
 
 REQUIRED = "(must be given)"
 """Stands for the default of a key that has none."""
+BCM = "BCM number"
+"""The unit of what is a line of the header."""
 UNITS = (
     ("frames/s", r"frames [a-z ]*per second"),
     ("ms", r"milliseconds"),
@@ -56,7 +58,7 @@ UNITS = (
     ("ratio", r"proxy|ratio"),
     ("count", r"frames|references|refusals|times|tries|entries|wrong|digits|characters"),
     ("port", r"port"),
-    ("BCM number", r"bcm numbers?"),
+    (BCM, r"bcm numbers?"),
 )
 """Units, and the words of a docstring that tell of them."""
 
@@ -125,6 +127,14 @@ def in_toml_terms(value: object) -> object:
     return NONE if value is None else msgspec.to_builtins(value)
 
 
+def value(config: Config, name: str) -> object:
+    """Give what a key is set to, as a file has it; NONE also where its table is not there."""
+    found: object = msgspec.to_builtins(config)
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return in_toml_terms(found)
+
+
 # --- the classes ----------------------------------------------------------------------------------
 
 
@@ -151,8 +161,15 @@ def _key(field: Field, prefix: str, notes: Mapping[str, str], about: str) -> Key
 
 
 def _shapes(kind: Type) -> list[Shape]:
-    kinds = kind.types if isinstance(kind, UnionType) else (kind,)
-    return [each for each in kinds if isinstance(each, StructType | DataclassType)]
+    match kind:
+        case StructType() | DataclassType():
+            return [kind]
+        case UnionType():
+            return [shape for each in kind.types for shape in _shapes(each)]
+        case ListType() | VarTupleType():
+            return _shapes(kind.item_type)
+        case _:
+            return []
 
 
 def _is_number(kind: Type) -> bool:
@@ -201,7 +218,8 @@ def _range(kind: Type, meaning: str) -> str:  # noqa: C901 - one arm a type
             [each] = {_range(item, meaning) for item in kind.item_types}
             return f"list of {len(kind.item_types)}, each {each}"
         case ListType() | VarTupleType():
-            return f"list of {_range(kind.item_type, meaning)}"
+            is_table = isinstance(kind.item_type, StructType)
+            return f"list of {'tables' if is_table else _range(kind.item_type, meaning)}"
         case StructType() | DataclassType():
             return "a table"
         case _:

@@ -88,7 +88,7 @@ def _now(config: Path | None, key: str) -> tuple[object, str]:
         # Whoever mends a key wants it explained just then.
         return None, str(error)
     given = toml.in_file(tomllib.loads(text), key)
-    return toml.value(settings, key), str(file) if given else "the default"
+    return manual.value(settings, key), str(file) if given else "the default"
 
 
 def _named(file: Path | None) -> str | None:

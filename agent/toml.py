@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from agent.config import NONE, Config
-from agent.manual import Key, in_toml_terms, tables
+from agent.manual import Key, tables, value
 
 Document: TypeAlias = Mapping[str, Any]
 """A TOML file as tomllib reads it."""
@@ -23,14 +23,6 @@ def in_file(document: Document, name: str) -> bool:
     return True
 
 
-def value(config: Config, name: str) -> object:
-    """Give what a key is set to, as a file has it; NONE also where its table is not there."""
-    found: Any = msgspec.to_builtins(config)
-    for part in name.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return in_toml_terms(found)
-
-
 def as_toml(value: object) -> str:
     """Write what TOML knows on one line: text, numbers, lists and tables."""
     match value:
@@ -42,7 +34,7 @@ def as_toml(value: object) -> str:
         case Mapping():
             given = {key: each for key, each in value.items() if each is not None}
             return f"{{{', '.join(f'{key} = {as_toml(each)}' for key, each in given.items())}}}"
-        case list():
+        case list() | tuple():
             return f"[{', '.join(map(as_toml, value))}]"
         case _:
             return repr(value)

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.manual import Key, Table, tables
+from agent.config import NONE
+from agent.manual import REQUIRED, Key, Table, tables
 from agent.toml import as_toml
 
 PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
@@ -47,7 +48,8 @@ def _rows(keys: Sequence[Key]) -> str:
 
 
 def _row(key: Key) -> tuple[str, ...]:
-    default = as_toml(key.default) if key.default != "none" else "none"
+    # Neither stands in a file like that.
+    default = str(key.default) if key.default in (NONE, REQUIRED) else as_toml(key.default)
     cells = (default, key.unit or "–", key.range, key.meaning)
     return (f"`{_last(key.name)}`", *(cell.replace("|", "\\|") for cell in cells))
 
