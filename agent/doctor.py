@@ -146,7 +146,7 @@ def _groups(config: Config) -> str:
 def _camera(config: Config) -> str:
     if app.agent_is_running(config):
         return _in_use(config, Part.CAMERA)
-    camera = open_camera("picamera2", config.camera, SystemClock())
+    camera = open_camera(config.camera.source, config.camera, SystemClock())
     try:
         frame = next(camera.frames())
     finally:

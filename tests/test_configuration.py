@@ -24,6 +24,7 @@ BOUNDED_BY_ANOTHER = {
     ("recognition.min_frames", 20.0): "recognition.max_frames",
     ("quality.min_exposure", 255.0): "quality.max_exposure",
     ("quality.max_exposure", 0.0): "quality.min_exposure",
+    ("codes.longest_seconds", 30.0): "codes.seconds",
 }
 """Values within a key's range, and the key whose default does not allow them."""
 
