@@ -214,3 +214,17 @@ def test_the_doctor_says_what_is_wrong_and_fails_only_on_what_keeps_the_door_shu
     code, out, _ = computer.type("doctor", "--json")
     assert code == 1
     assert {c["part"] for c in json.loads(out) if not c["good"]} >= {"camera", "gpio"}
+
+
+def test_without_a_camera_on_the_command_line_the_configuration_names_it(
+    computer: Computer,
+) -> None:
+    computer.configure('[camera]\nsource = "usb:/dev/no-such-camera"\n')
+    agent = computer.start("run", "--simulate")
+    try:
+        assert agent.stdout is not None
+        assert any("/dev/no-such-camera: no such device" in line for line in agent.stdout)
+    finally:
+        agent.terminate()
+        _, err = agent.communicate(timeout=SECONDS)
+    assert agent.returncode == 0, err
