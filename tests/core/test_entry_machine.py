@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 
 from agent.core.access import Access, Hours, Mode
 from agent.core.controller import Controller
-from agent.core.credentials import VisitorId
+from agent.core.credentials import NO_CREDENTIALS, VisitorId
 from agent.core.effects import Append, Change
 from agent.core.events import Part
 from agent.core.inputs import (
@@ -168,8 +168,11 @@ class EntryMachine(RuleBasedStateMachine):
 
     # --- people -----------------------------------------------------------------------------------
 
-    def types(self, text: str, after: float = 1.0) -> None:
-        self.wait(after)
+    def types(self, text: str, after: float = 1.0, *, ticks: bool = True) -> None:
+        if ticks:
+            self.wait(after)
+        else:
+            self.passes(after)
         self.give(CodeEntered(digest(text)), self.account.typed(text, self.now))
 
     def holds_card(self, number: str, after: float = 1.0) -> None:
@@ -300,7 +303,8 @@ class EntryMachine(RuleBasedStateMachine):
         self.trusted = trusted
         self.load()
         for pause in pauses:
-            self.types(code, pause)
+            # What is over is looked at with the code itself.
+            self.types(code, pause, ticks=False)
         self.trusted = True
 
     @precondition(lambda self: self.account.visits)
@@ -378,6 +382,24 @@ class EntryMachine(RuleBasedStateMachine):
             self.shows(holder, "pin")
             self.pushes_button()
             self.looks(holder.person)
+
+    @rule(holder=st.sampled_from(HOLDERS[:2]))
+    def pauses_the_face_that_waits_for_a_pin(self, holder: Holder) -> None:
+        self.lives_there(holder)
+        self.looks(holder.person)
+        self.holds_button()
+        self.shows(holder, "pin")
+        self.pushes_button()
+        self.shows(holder, "pin")
+
+    @rule(holder=st.sampled_from(HOLDERS[:2]))
+    def would_pause_the_only_way_in(self, holder: Holder) -> None:
+        self.lives_there(holder)
+        self.change(holder, credentials=NO_CREDENTIALS)
+        self.holds_button()
+        self.looks_at_once(holder.person)
+        self.pushes_button()
+        self.lives_there(holder)
 
     @rule(holder=holders, holds=st.integers(1, 3))
     def wishes_to_leave(self, holder: Holder, holds: int) -> None:
