@@ -51,6 +51,12 @@ test: $(DEV) ## run the tests, and on Python 3.11 those of the second runtime
 test-tflite-runtime: $(TFLITE)/run-$(VERSION) ## run the tests marked `runtime` with tflite-runtime
 	$(TFLITE)/bin/pytest -m runtime
 
+SUITE := bookworm
+INSTALL_ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,amd64)
+
+test-install: ## prove an installation in a clean Debian: SUITE=trixie INSTALL_ARCH=arm64
+	@tests/install/run $(SUITE) $(INSTALL_ARCH)
+
 check: $(DEV) ## check format, lint, types and the direction of imports
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
