@@ -20,10 +20,22 @@ export PIP_NO_INPUT := 1
 export PIP_USER := 0
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-tflite-runtime check format schemas docs bench venv lock clean
+.PHONY: help demo test test-tflite-runtime test-install check format schemas docs bench venv lock \
+	clean install uninstall payload bundle deb
 
 help: ## list these targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | expand -t 24
+
+install: ## install on this machine, with sudo; docs/install.md
+	@sh .ci/need '/usr/bin/python3 -c "import ensurepip, venv"' python3-venv
+	@for part in picamera2=python3-picamera2 RPi=python3-rpi-lgpio evdev=python3-evdev; do \
+		sh .ci/need "/usr/bin/python3 -c 'import sys, importlib.util as u; sys.exit(not u.find_spec(\"$${part%=*}\"))'" $${part#*=} || :; \
+	done
+	@$(AS_OWNER) $(MAKE) --no-print-directory payload
+	@build/payload/install
+
+uninstall: ## uninstall, with sudo; PURGE=1 erases all residents first, with certificates
+	@systemd/install $(if $(PURGE),purge,uninstall)
 
 demo: $(RUN) ## open a simulated door by face
 	@$(BIN)/doorward demo
@@ -38,6 +50,12 @@ test: $(DEV) ## run the tests, and on Python 3.11 those of the second runtime
 
 test-tflite-runtime: $(TFLITE)/run-$(VERSION) ## run the tests marked `runtime` with tflite-runtime
 	$(TFLITE)/bin/pytest -m runtime
+
+SUITE := bookworm
+INSTALL_ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,amd64)
+
+test-install: ## prove an installation in a clean Debian: SUITE=trixie INSTALL_ARCH=arm64
+	@tests/install/run $(SUITE) $(INSTALL_ARCH)
 
 check: $(DEV) ## check format, lint, types and the direction of imports
 	$(BIN)/ruff format --check
@@ -82,6 +100,57 @@ $(DEV): requirements/dev-$(LOCK).txt $(RUN) | $(VENV)/python-$(VERSION)
 $(TFLITE)/run-$(VERSION): requirements/tflite-runtime-3.11.txt setup.cfg | $(TFLITE)/python-$(VERSION)
 	$(install)
 
+$(VENV)/build-$(VERSION): requirements/build.txt | $(VENV)/python-$(VERSION)
+	$(BIN)/pip install -qq --no-compile --require-hashes -r $<
+	@touch $@
+
+# Under sudo what a checkout is given stays its owner's.
+OWNER := $(shell stat -c %U .)
+AS_OWNER := $(if $(filter-out root UNKNOWN $(shell id -un),$(OWNER)),runuser -u $(OWNER) --)
+
+# What systemd/install installs. Neither time nor an earlier build shows in it: the same code is the
+# same release.
+payload: $(VENV)/build-$(VERSION)
+	@rm -rf build/payload build/lib build/bdist.*
+	@mkdir -p build/payload/models build/payload/requirements build/payload/system
+	@SOURCE_DATE_EPOCH=1500000000 $(BIN)/pip wheel -qq --no-index --no-build-isolation --no-deps \
+		--wheel-dir build/payload .
+	@cp models/*.tflite models/*.toml models/MODEL_CARD.md build/payload/models
+	@cp requirements/run-3.11.txt requirements/run-3.13.txt requirements/pi.txt build/payload/requirements
+	@cp systemd/doorward.* build/payload/system
+	@cp systemd/install LICENSE build/payload
+
+# Of the machine that the package is for: aarch64 (a Pi) or x86_64, Python 3.11 (Bookworm) or 3.13.
+ARCH := aarch64
+PY := 3.13
+RELEASE := $(shell sed -n 's/^version = //p' setup.cfg)
+BUNDLE := doorward-$(RELEASE)-$(ARCH)-py$(PY)
+GLIBCS := 17 24 26 27 28 31 34 35 36 $(if $(filter 3.13,$(PY)),38 39 40 41)
+
+bundle: payload ## pack all that an installation needs, for one without a network; ARCH=x86_64 PY=3.11
+	@rm -rf build/$(BUNDLE)
+	@cp -R build/payload build/$(BUNDLE)
+	@$(BIN)/pip download -qq --no-deps --require-hashes --dest build/$(BUNDLE)/wheels \
+		-r requirements/run-$(PY).txt -r requirements/pi.txt \
+		--python-version $(PY) --implementation cp --abi cp$(subst .,,$(PY)) --abi abi3 --abi none \
+		--platform manylinux2014_$(ARCH) $(GLIBCS:%=--platform manylinux_2_%_$(ARCH))
+	@tar -C build --owner=0 --group=0 --sort=name -czf build/$(BUNDLE).tar.gz $(BUNDLE)
+	@du -m build/$(BUNDLE).tar.gz
+
+DEB_ARCH := $(if $(filter aarch64,$(ARCH)),arm64,amd64)
+DEB := build/doorward_$(RELEASE)+py$(PY)_$(DEB_ARCH)
+
+deb: bundle ## the same as a package of Debian
+	@rm -rf $(DEB)
+	@mkdir -p $(DEB)/DEBIAN $(DEB)/usr/lib
+	@cp -R build/$(BUNDLE) $(DEB)/usr/lib/doorward
+	@sed -e 's/@version@/$(RELEASE)+py$(PY)/; s/@arch@/$(DEB_ARCH)/; s/@python@/$(PY)/' \
+		-e 's/@next@/3.$(if $(filter 3.11,$(PY)),12,14)/' systemd/deb/control >$(DEB)/DEBIAN/control
+	@cp systemd/deb/postinst systemd/deb/prerm systemd/deb/postrm $(DEB)/DEBIAN
+	@dpkg-deb --root-owner-group -Zgzip --build $(DEB) >/dev/null
+	@rm -rf $(DEB)
+	@du -m $(DEB).deb
+
 # Hashes cover every file of a release, so a lock made for the Pi serves x86-64 too.
 UV := .venv-lock/bin/uv pip
 COMPILE = $(UV) compile --quiet --upgrade --generate-hashes --no-annotate \
@@ -97,6 +166,10 @@ lock: ## renew the pinned versions in requirements/
 	$(COMPILE) 3.13 -c requirements/dev-3.13.txt -o requirements/run-3.13.txt
 	$(COMPILE) 3.11 --extra tflite-runtime requirements/tflite-runtime.in \
 		--excludes requirements/tflite-runtime.exclude -o requirements/tflite-runtime-3.11.txt
+	$(UV) compile --quiet --upgrade --generate-hashes --no-annotate --custom-compile-command 'make lock' \
+		requirements/build.in --python-version 3.11 -c requirements/run-3.11.txt -o requirements/build.txt
+	$(UV) compile --quiet --upgrade --generate-hashes --no-annotate --custom-compile-command 'make lock' \
+		requirements/pi.in --no-deps --python-version 3.11 -o requirements/pi.txt
 # Nobody has a compiler: stop at a package without a wheel for the Pi or for x86-64.
 	for lock in run-3.11 run-3.13 dev-3.11 dev-3.13 tflite-runtime-3.11; do \
 		for machine in aarch64 x86_64; do \

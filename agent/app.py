@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -86,9 +87,11 @@ def state_directory(config: Config) -> Path:
 
 
 def models_directory(config: Config) -> Path:
-    """Give the folder of the models: the configured one, or that beside the package."""
-    given = config.models_directory
-    return Path(given) if given else Path(__file__).resolve().parent.parent / "models"
+    """Give the folder of the models: the configured, the installed, or that beside the package."""
+    if config.models_directory:
+        return Path(config.models_directory)
+    installed = Path(sys.prefix) / "models"
+    return installed if installed.is_dir() else Path(__file__).resolve().parent.parent / "models"
 
 
 def new_subject() -> SubjectId:

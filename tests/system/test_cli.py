@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,6 +43,17 @@ def walk(folder: Path, names: Sequence[str], frames: int) -> str:
         cv2.imwrite(str(folder / f"{number:04}.bmp"), picture)
     stage.close()
     return f"frames:{folder}"
+
+
+def test_models_that_were_installed_with_the_program_come_before_those_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    beside = Path(__file__).parents[2] / "models"
+    assert models_directory(Config()) == beside
+    (tmp_path / "models").mkdir()
+    assert models_directory(Config()) == tmp_path / "models"
+    assert models_directory(Config(models_directory="elsewhere")) == Path("elsewhere")
 
 
 def test_a_resident_enrols_enters_is_revoked_and_is_erased(computer: Computer) -> None:
