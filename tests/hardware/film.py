@@ -1,7 +1,7 @@
-"""Writes a film for a replayed camera: python -m tests.hardware.film FILE [face | empty].
+"""Writes a film for a replayed camera: python -m tests.hardware.film FILE nobody|face|both.
 
-A quarter of an hour of nobody, with a resident who stands there for ten seconds of each minute;
-or only one of the two.
+A quarter of an hour of an empty hall, of a resident, or of one who stands there for ten seconds of
+each minute.
 """
 
 import sys
@@ -24,28 +24,30 @@ def empty() -> Pixels:
     return np.ascontiguousarray(np.broadcast_to(slope[None, :, None], (high, wide, 3)))
 
 
-def person() -> Pixels:
-    photograph = cv2.imread(str(PERSON))
-    if photograph is None:
-        raise FileNotFoundError(PERSON)
+def person(photograph: Pixels, number: int) -> Pixels:
+    """Somebody who does not quite stand still. number: of the picture."""
     wide, high = SIZE
-    scale = min(wide / photograph.shape[1], high / photograph.shape[0])
+    sway = number % 12
+    scale = (1.0 - 0.02 * sway) * min(wide / photograph.shape[1], high / photograph.shape[0])
     smaller = cv2.resize(photograph, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    smaller = cv2.convertScaleAbs(smaller, alpha=1.0, beta=3.0 * sway)
     picture = empty()
-    left = (wide - smaller.shape[1]) // 2
+    left = (wide - smaller.shape[1]) // 2 + 4 * sway
     picture[: smaller.shape[0], left : left + smaller.shape[1]] = smaller
     return picture
 
 
 def film(file: Path, which: str) -> None:
-    nobody, somebody = empty(), person()
+    photograph = cv2.imread(str(PERSON))
+    if photograph is None:
+        raise FileNotFoundError(PERSON)
+    nobody = empty()
     writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"mp4v"), FPS, SIZE)
-    for second in range(60 * MINUTES):
-        there = which == "face" or (which == "both" and 30 <= second % 60 < 40)
-        for _ in range(FPS):
-            writer.write(somebody if there else nobody)
+    for number in range(60 * FPS * MINUTES):
+        there = which == "face" or (which == "both" and 30 <= number // FPS % 60 < 40)
+        writer.write(person(photograph, number) if there else nobody)
     writer.release()
 
 
 if __name__ == "__main__":
-    film(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "both")
+    film(Path(sys.argv[1]), sys.argv[2])
