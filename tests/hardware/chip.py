@@ -140,4 +140,3 @@ def kernel_board() -> Iterator[boards.Board]:
             yield boards.Board(gpio, alike)
     finally:
         chip.close()
-

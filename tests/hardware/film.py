@@ -41,11 +41,12 @@ def film(file: Path, which: str) -> None:
     photograph = cv2.imread(str(PERSON))
     if photograph is None:
         raise FileNotFoundError(PERSON)
+    resident = photograph.astype(np.uint8, copy=False)
     nobody = empty()
     writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"mp4v"), FPS, SIZE)
     for number in range(60 * FPS * MINUTES):
         there = which == "face" or (which == "both" and 30 <= number // FPS % 60 < 40)
-        writer.write(person(photograph, number) if there else nobody)
+        writer.write(person(resident, number) if there else nobody)
     writer.release()
 
 

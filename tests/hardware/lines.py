@@ -1,8 +1,8 @@
 """What the contract tests of the lines cannot see in one process, at the kernel's simulated chip.
 
 gpio-sim gives a line back to its pull when the process dies that drove it, where the kernel of a Pi
-keeps its level. So the relay's line is pulled high here: what a killed process leaves stays high, as
-it does on a Pi, and whoever locks must drive the line low.
+keeps its level. So the relay's line is pulled high here: what a killed process leaves stays high,
+as it does on a Pi, and whoever locks must drive the line low.
 """
 
 import os

@@ -221,7 +221,7 @@ def test_its_exposure_is_low() -> None:
 
 
 def instead(program: str) -> str:
-    """Run a program in the place of the agent, under the same unit; gives a place in the journal."""
+    """Run a program in the place of the agent, under its unit; give where its journal begins."""
     script = Path("/run/doorward-probe.py")
     script.write_text(program, encoding="utf-8")
     script.chmod(0o644)
