@@ -24,10 +24,9 @@ def empty() -> Pixels:
     return np.ascontiguousarray(np.broadcast_to(slope[None, :, None], (high, wide, 3)))
 
 
-def person(photograph: Pixels, number: int) -> Pixels:
-    """Somebody who does not quite stand still. number: of the picture."""
+def person(photograph: Pixels, sway: int) -> Pixels:
+    """Somebody who does not quite stand still. sway: how far from upright, 0 to 11."""
     wide, high = SIZE
-    sway = number % 12
     scale = (1.0 - 0.02 * sway) * min(wide / photograph.shape[1], high / photograph.shape[0])
     smaller = cv2.resize(photograph, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     smaller = cv2.convertScaleAbs(smaller, alpha=1.0, beta=3.0 * sway)
@@ -41,12 +40,12 @@ def film(file: Path, which: str) -> None:
     photograph = cv2.imread(str(PERSON))
     if photograph is None:
         raise FileNotFoundError(PERSON)
-    resident = photograph.astype(np.uint8, copy=False)
+    swaying = [person(photograph.astype(np.uint8, copy=False), sway) for sway in range(12)]
     nobody = empty()
     writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"mp4v"), FPS, SIZE)
     for number in range(60 * FPS * MINUTES):
         there = which == "face" or (which == "both" and 30 <= number // FPS % 60 < 40)
-        writer.write(person(resident, number) if there else nobody)
+        writer.write(swaying[number % 12] if there else nobody)
     writer.release()
 
 
