@@ -1,6 +1,6 @@
 """Writes a film for a replayed camera: python -m tests.hardware.film FILE nobody|face|both.
 
-A quarter of an hour of an empty hall, of a resident, or of one who stands there for ten seconds of
+Eight minutes of an empty hall, of a resident, or of one who stands there for ten seconds of
 each minute.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from agent.core.types import Pixels
 
 FPS = 4
-MINUTES = 15
+MINUTES = 8
 SIZE = (640, 480)
 PERSON = Path(__file__).parents[2] / "agent/demonstration/photographs/biden.jpg"
 
