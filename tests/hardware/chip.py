@@ -87,7 +87,9 @@ class KernelLgpio:
         claimed = self._unless_broken(
             gpio, lambda: self._lgpio.gpio_claim_output(handle, gpio, level, flags)
         )
-        self._note(gpio)
+        # A line that is driven already keeps its level, which is no news.
+        if self.history.get(gpio, [])[-1:] != [self.level(gpio)]:
+            self._note(gpio)
         return claimed
 
     def gpio_read(self, handle: int, gpio: int) -> int:
