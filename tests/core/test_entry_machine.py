@@ -462,6 +462,15 @@ class EntryMachine(RuleBasedStateMachine):
         self.change(holder, validity=Validity())
         self.trusted = True
 
+    @rule(holder=holders, factor=factors, trusted=st.booleans())
+    def comes_before_and_after_the_night(self, holder: Holder, factor: str, trusted: bool) -> None:
+        self.lives_there(holder)
+        for self.week_minute in (0, 359, 360, 600):
+            self.trusted = trusted
+            self.shows(holder, factor)
+            self.wait(61.0)
+        self.trusted = True
+
     @rule(holder=holders, factor=factors)
     def comes_until_the_time_is_over(self, holder: Holder, factor: str) -> None:
         self.change(holder, validity=Validity(not_after=self.wall + 20.0))
