@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 
 from agent.core.access import Access, Hours, Mode
 from agent.core.controller import Controller
-from agent.core.credentials import VisitorId
+from agent.core.credentials import NO_CREDENTIALS, VisitorId
 from agent.core.effects import Append, Change
 from agent.core.events import Part
 from agent.core.inputs import (
@@ -64,11 +64,23 @@ ACCESSES = [
 ]
 OFFICE_HOURS = (Span(480, 1080),)
 MINUTES = [0, 359, 360, 479, 480, 600, 1079, 1080]
+CALM = 700.0
+"""Seconds after which nothing is shut any more."""
 APART = 16.0
 """Seconds after which neither a cooldown nor earlier faces stand in the way of one."""
 
 holders = st.sampled_from(HOLDERS)
 factors = st.sampled_from(["face", "pin", "duress", "card"])
+PAIRS = [
+    ("pin", "face"),
+    ("face", "pin"),
+    ("duress", "face"),
+    ("face", "duress"),
+    ("pin", "card"),
+    ("card", "duress"),
+    ("face", "card"),
+    ("duress", "card"),
+]
 shown_twice = st.tuples(factors, factors)
 
 
@@ -168,8 +180,11 @@ class EntryMachine(RuleBasedStateMachine):
 
     # --- people -----------------------------------------------------------------------------------
 
-    def types(self, text: str, after: float = 1.0) -> None:
-        self.wait(after)
+    def types(self, text: str, after: float = 1.0, *, ticks: bool = True) -> None:
+        if ticks:
+            self.wait(after)
+        else:
+            self.passes(after)
         self.give(CodeEntered(digest(text)), self.account.typed(text, self.now))
 
     def holds_card(self, number: str, after: float = 1.0) -> None:
@@ -199,37 +214,45 @@ class EntryMachine(RuleBasedStateMachine):
 
     @rule(holder=holders, factor=factors)
     def comes_home(self, holder: Holder, factor: str) -> None:
-        self.wait(61.0)
+        self.wait(CALM)
         self.shows(holder, factor)
 
     @rule(holder=holders, factor=factors, pause=st.sampled_from([0.1, 6.0, 20.0]))
     def comes(self, holder: Holder, factor: str, pause: float) -> None:
         self.shows(holder, factor, pause)
 
-    @rule(holder=holders, two=shown_twice, pause=st.sampled_from([1.0, 29.9, 30.0, 59.9, 60.0]))
-    def shows_two_factors(self, holder: Holder, two: tuple[str, str], pause: float) -> None:
-        self.wait(61.0)
-        self.shows(holder, two[0])
-        self.shows(holder, two[1], pause)
+    @rule(
+        holder=holders,
+        pairs=st.permutations(PAIRS),
+        pause=st.sampled_from([1.0, 1.0, 29.9, 30.0, 59.9, 60.0]),
+        trusted=st.sampled_from([True, True, False]),
+    )
+    def shows_two_factors(
+        self, holder: Holder, pairs: list[tuple[str, str]], pause: float, trusted: bool
+    ) -> None:
+        self.lives_there(holder)
+        self.trusted = trusted
+        for first, second in pairs[:4]:
+            self.shows(holder, first)
+            self.shows(holder, second, pause)
+            self.wait(61.0)
+        self.trusted = True
 
     @rule(holder=holders, other=holders, two=shown_twice)
     def two_people_show_a_factor_each(
         self, holder: Holder, other: Holder, two: tuple[str, str]
     ) -> None:
-        self.wait(61.0)
+        self.wait(CALM)
         self.shows(holder, two[0])
         self.shows(other, two[1])
         self.shows(holder, two[1])
 
     @rule(holder=holders)
     def shows_a_card_as_a_pin(self, holder: Holder) -> None:
-        """And the PIN to the card reader."""
+        """And the PIN to the card reader, and a face that nobody has."""
+        self.looks(STRANGER)
         self.types(holder.card)
         self.holds_card(holder.duress)
-
-    @rule()
-    def a_stranger_stands_there(self) -> None:
-        self.looks(STRANGER)
 
     @rule(seconds=st.sampled_from([0.5, 6.0, 31.0, 61.0, 101.0, 700.0]))
     def nobody_comes(self, seconds: float) -> None:
@@ -279,29 +302,33 @@ class EntryMachine(RuleBasedStateMachine):
     # --- visitors ---------------------------------------------------------------------------------
 
     @rule(
-        window=st.sampled_from([(-10.0, 300.0), (100.0, 300.0), (-10.0, 20.0), (-10.0, 1.5)]),
+        windows=st.permutations([(-10.0, 300.0), (100.0, 300.0), (-10.0, 20.0), (-10.0, 1.5)]),
         pauses=st.lists(st.sampled_from([1.0, 20.0, 120.0]), min_size=2, max_size=3),
         trusted=st.booleans(),
     )
-    def a_visitor_comes(
-        self, window: tuple[float, float], pauses: list[float], trusted: bool
+    def visitors_come(
+        self, windows: list[tuple[float, float]], pauses: list[float], trusted: bool
     ) -> None:
-        if self.disk_full:
-            return
+        self.everything_is_mended()
+        for window in windows[:3]:
+            self.wait(CALM)
+            self.trusted = trusted
+            code = self.invites(window)
+            for pause in pauses:
+                # What is over is looked at with the code itself.
+                self.types(code, pause, ticks=False)
+            self.trusted = True
+
+    def invites(self, window: tuple[float, float]) -> str:
         name = f"guest {len(self.account.visits)}"
         code = f"code of {name}"
         self.keep_secret(code)
         first, last = (self.wall + each for each in window)
-        self.store.visitors = {
-            **self.store.visitors,
-            VisitorId(name): visitor(name, code, first, last),
-        }
+        invited = visitor(name, code, first, last)
+        self.store.visitors = {**self.store.visitors, VisitorId(name): invited}
         self.account.visits[code] = VisitorId(name)
-        self.trusted = trusted
         self.load()
-        for pause in pauses:
-            self.types(code, pause)
-        self.trusted = True
+        return code
 
     @precondition(lambda self: self.account.visits)
     @rule(which=st.integers(0, 3))
@@ -355,7 +382,7 @@ class EntryMachine(RuleBasedStateMachine):
 
     def lives_there(self, holder: Holder) -> None:
         """As at the beginning, and nothing is at fault."""
-        self.wait(101.0)
+        self.wait(CALM)
         self.everything_is_mended()
         again = {holder.person.id: self.enrolled(holder)}
         self.store.subjects = {**self.store.subjects, **again}
@@ -379,13 +406,37 @@ class EntryMachine(RuleBasedStateMachine):
             self.pushes_button()
             self.looks(holder.person)
 
-    @rule(holder=holders, holds=st.integers(1, 3))
-    def wishes_to_leave(self, holder: Holder, holds: int) -> None:
+    @rule(holder=st.sampled_from(HOLDERS[:2]))
+    def pauses_the_face_that_waits_for_a_pin(self, holder: Holder) -> None:
+        self.lives_there(holder)
+        self.looks(holder.person)
+        self.holds_button()
+        self.shows(holder, "pin")
+        self.pushes_button()
+        self.shows(holder, "pin")
+
+    @rule(holder=st.sampled_from(HOLDERS[:2]))
+    def would_pause_the_only_way_in(self, holder: Holder) -> None:
+        self.lives_there(holder)
+        self.change(holder, credentials=NO_CREDENTIALS)
+        self.holds_button()
+        self.looks_at_once(holder.person)
+        self.pushes_button()
+        self.lives_there(holder)
+
+    @rule(
+        holder=holders,
+        holds=st.sampled_from([1, 2, 3, 3, 3]),
+        hesitates=st.sampled_from([False, False, True]),
+    )
+    def wishes_to_leave(self, holder: Holder, holds: int, hesitates: bool) -> None:
         self.lives_there(holder)
         self.holds_button()
         self.shows(holder, "card")
-        for _ in range(holds):
+        for number in range(holds):
             self.holds_button()
+            if hesitates and number == 0:
+                self.pushes_button()
         self.looks_at_once(holder.person)
         self.wait(41.0)
         self.shows(holder, "pin")
@@ -415,6 +466,15 @@ class EntryMachine(RuleBasedStateMachine):
             self.wait(20.0)
             self.shows(holder, factor)
         self.change(holder, validity=Validity())
+        self.trusted = True
+
+    @rule(holder=holders, factor=factors, trusted=st.booleans())
+    def comes_before_and_after_the_night(self, holder: Holder, factor: str, trusted: bool) -> None:
+        self.lives_there(holder)
+        for self.week_minute in (0, 359, 360, 600):
+            self.trusted = trusted
+            self.shows(holder, factor)
+            self.wait(61.0)
         self.trusted = True
 
     @rule(holder=holders, factor=factors)
@@ -455,6 +515,15 @@ class EntryMachine(RuleBasedStateMachine):
         self.holds_button()
         self.everything_is_mended()
         self.shows(holder, two[1])
+
+    @rule(holder=holders, part=st.sampled_from([Part.STORE, Part.RELEASE, Part.CAMERA]))
+    def a_part_fails_while_somebody_chooses(self, holder: Holder, part: Part) -> None:
+        self.lives_there(holder)
+        self.holds_button()
+        self.shows(holder, "pin")
+        self.fail(part)
+        self.everything_is_mended()
+        self.pushes_button()
 
     @rule()
     def everything_is_mended(self) -> None:

@@ -56,6 +56,7 @@ def main() -> int:
     return pytest.main(["-x", "-q", "-p", "no:cacheprovider", "driver.py"])
 """
 
+ADMISSION = "admission.py"
 CONSENT, CONTROLLER, DECISION, DOOR = "consent.py", "controller.py", "decision.py", "door.py"
 ENROLLER, ENROLMENT = "enroller.py", "enrolment.py"
 MATCHING, POLICY, RECEPTION = "matching.py", "policy.py", "reception.py"
@@ -67,9 +68,9 @@ MUTANTS: dict[str, list[Edit]] = {
     "a second grant keeps the door open for longer": [
         (
             DOOR,
-            "            return []\n        self.deadline = grant.at",
-            "            self.deadline = grant.at + self._release_seconds; return []\n"  # noqa: ISC004
-            "        self.deadline = grant.at",
+            "            return []\n        seconds =",
+            "            self.deadline = grant.at + self._seconds[False]; return []\n"  # noqa: ISC004
+            "        seconds =",
         )
     ],
     "a second grant releases the door again": [
@@ -79,27 +80,31 @@ MUTANTS: dict[str, list[Edit]] = {
         (DOOR, "if self.deadline is None or now < self.deadline:", "if True:")
     ],
     "the door locks late": [(DOOR, "now < self.deadline", "now <= self.deadline")],
-    "the door opens without a record": [(RECEPTION, "[Append(event), *self._door", "[*self._door")],
+    "the door opens without a record": [(ADMISSION, "            Append(event, change),\n", "")],
     "the door opens before the record": [
         (
-            RECEPTION,
-            "[Append(event), *self._door.release(grant), Show",
-            "[*self._door.release(grant), Append(event), Show",
-        )
+            ADMISSION,
+            "            *self._door.release(grant, accessible=subject.accessible),\n",
+            "",
+        ),
+        (
+            ADMISSION,
+            "            Append(event, change),\n",
+            "            *self._door.release(grant, accessible=subject.accessible),\n"  # noqa: ISC004
+            "            Append(event, change),\n",
+        ),
     ],
     "there is no cooldown": [
-        (RECEPTION, "if not now.monotonic >= self._rests_until", "if False and self._rests_until")
+        (ADMISSION, "return not now >= self._rests_until", "return False and self._rests_until")
     ],
     "a resident who found the door open waits for the cooldown": [
-        (RECEPTION, "rested_at if locks_at is None else locks_at", "rested_at")
+        (ADMISSION, "rested_at if locks_at is None else locks_at", "rested_at")
     ],
     # --- faults -----------------------------------------------------------------------------------
     "a fault admits": [(CONTROLLER, "if self._blocked or seen.nearest", "if seen.nearest")],
     "a fault leaves the door open": [(CONTROLLER, "else self._door.lock()", "else []")],
-    "evidence outlives a fault": [
-        (RECEPTION, "self._presentation.clear()\n        # Whoever", "# Whoever")
-    ],
-    "a cooldown outlives a fault": [(RECEPTION, "self._rests_until.clear()", "pass")],
+    "evidence outlives a fault": [(CONTROLLER, "        self._reception.faulted()\n", "")],
+    "a cooldown outlives a fault": [(ADMISSION, "self._rests_until.clear()", "pass")],
     "a store at fault is written to": [
         (CONTROLLER, "if Part.STORE not in self._faults:", "if True:")
     ],
@@ -221,7 +226,7 @@ MUTANTS: dict[str, list[Edit]] = {
     "a visit outlives a fault": [
         (ENROLLER, "self._administrator = None\n        self._collection", "self._collection")
     ],
-    "every resident's visit authorises": [(RECEPTION, "if subject.administrator:", "if True:")],
+    "every resident's visit authorises": [(ADMISSION, "if subject.administrator:", "if True:")],
     "a dismissed administrator's visit authorises": [
         (
             ENROLLER,
@@ -345,7 +350,7 @@ MUTANTS: dict[str, list[Edit]] = {
     "an expiry is noticed once only": [
         (CONSENT, "float(np.min(lapses, initial=np.inf))", "float('inf')")
     ],
-    "a suspension is not recorded": [(CONTROLLER, ", *self._roll.suspend()]", "]")],
+    "a suspension is not recorded": [(CONTROLLER, "            *self._roll.suspend(),\n", "")],
     "a suspension that is known is recorded again": [
         (CONSENT, "if objection is not subject.suspended and", "if objection is not None and")
     ],

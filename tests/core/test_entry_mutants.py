@@ -1,0 +1,232 @@
+"""The machine of the readers is trusted because it fails: each of these breaks one promise.
+
+As in `test_mutants`, beside another machine.
+"""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.core import test_mutants as machines
+from tests.mutants import Edit, Experiment, Laboratory
+
+NEEDED = [
+    *machines.NEEDED,
+    "tests/core/entries.py",
+    "tests/core/entry_promises.py",
+    "tests/core/test_entry_machine.py",
+]
+DRIVER = machines.DRIVER.replace(
+    "tests.core.test_machine import Machine", "tests.core.test_entry_machine import EntryMachine"
+).replace("run_state_machine_as_test(Machine,", "run_state_machine_as_test(EntryMachine,")
+
+ACCESS, ADMISSION, CONTROLLER, ENTRY = "access.py", "admission.py", "controller.py", "entry.py"
+POLICY, RECEPTION, SELF_SERVICE = "policy.py", "reception.py", "selfservice.py"
+THROTTLE = "throttle.py"
+
+MUTANTS: dict[str, list[Edit]] = {
+    "nothing": [],
+    # --- wrong entries ----------------------------------------------------------------------------
+    "nothing is ever shut": [
+        (THROTTLE, "return not (open_again and", "return False and (True and")
+    ],
+    "a row is not counted": [(THROTTLE, "self._strikes(reader).in_a_row + 1", "1")],
+    "a row shuts nothing": [
+        (THROTTLE, "open_again = now >= self._strikes(reader).until", "open_again = True")
+    ],
+    "wrong entries add up to nothing": [
+        (THROTTLE, "and self._level(now) <= self._rules.overall - 1", "")
+    ],
+    "a right entry forgets all wrong ones": [
+        (
+            THROTTLE,
+            "self._keep(reader, Strikes())",
+            "self._keep(reader, Strikes()); self.attempts = replace(self.attempts, level=0.0)",
+        )
+    ],
+    "a reader is shut for no longer each time": [(THROTTLE, "2.0**doublings", "1.0")],
+    "nothing is drained": [(THROTTLE, "drained = (now -", "drained = 0 * (now -")],
+    "the other reader's row ends, too": [
+        (
+            THROTTLE,
+            "self._keep(reader, Strikes())",
+            "[self._keep(each, Strikes()) for each in Reader]",
+        )
+    ],
+    "a restart forgets": [(THROTTLE, "self.attempts = kept\n", "pass\n")],
+    "a boot opens a reader that was shut": [
+        (
+            THROTTLE,
+            "keypad=self._shut_again(kept.keypad, now)",
+            "keypad=replace(kept.keypad, until=0)",
+        )
+    ],
+    "a boot drains": [
+        (THROTTLE, "                at=now,\n            )", "level=0.0, at=now,\n            )")
+    ],
+    "times of another boot are believed": [(THROTTLE, "if not of_this_boot:", "if False:")],
+    "what was counted is not kept": [
+        (ENTRY, "Append(denied, SetAttempts(self._kept))", "Append(denied)")
+    ],
+    "a row that ended is not kept as ended": [
+        (ENTRY, "if self._throttle.attempts == self._kept:", "if True:")
+    ],
+    "a code that may not open ends a row": [
+        (
+            ENTRY,
+            "        method_or_reason = self._admission",
+            "        self._throttle.right(reader)\n        method_or_reason = self._admission",
+        )
+    ],
+    "a reader that is shut takes right entries": [
+        (ENTRY, "if self._throttle.shut(reader, now.monotonic) else []", "if False else []")
+    ],
+    "a wrong code is of somebody": [
+        (
+            ENTRY,
+            "CodeDenied(Reason.WRONG_CODE, reader, None)",
+            "CodeDenied(Reason.WRONG_CODE, reader, next(iter(self._roll.everybody)).id)",
+        )
+    ],
+    # --- visitors ---------------------------------------------------------------------------------
+    "a visitor's code is not spent": [
+        (
+            ENTRY,
+            "VisitorAdmitted(visitor.id), ForgetVisitor(visitor.id)",
+            "VisitorAdmitted(visitor.id)",
+        )
+    ],
+    "a visitor comes too early": [(ENTRY, "if not now.wall >= visitor.not_before:", "if False:")],
+    "a visitor comes too late": [(ENTRY, "if not now.wall < visitor.not_after:", "if False:")],
+    "a visitor comes by a clock that is not set": [
+        (ENTRY, "if not now.trusted:\n        return Reason", "if False:\n        return Reason")
+    ],
+    "a visit is forgotten too early": [(ENTRY, "if not now.wall < visitor.not_after and", "if")],
+    "a visit is forgotten by a clock that is not set": [
+        (ENTRY, "if not now.trusted:\n            return []", "if False:\n            return []")
+    ],
+    "a visit that is over is forgotten by the agent alone": [
+        (
+            ENTRY,
+            "Append(VisitorForgotten(each), ForgetVisitor(each))",
+            "Append(VisitorForgotten(each))",
+        )
+    ],
+    # --- what the door asks for -------------------------------------------------------------------
+    "every method opens": [
+        (
+            ACCESS,
+            "return all(_accepts(mode, method, has_face=has_face) for mode in modes)",
+            "return True",
+        )
+    ],
+    "by a clock that is not set the mode outside all hours counts": [
+        (ACCESS, "{access.mode, *(hours.mode for hours in access.hours)}", "{access.mode}")
+    ],
+    "a clock that is not set is believed": [(ACCESS, "if not now.trusted:", "if False:")],
+    "there are no hours": [
+        (ACCESS, "for hours in access.hours:\n", "for hours in access.hours[:0]:\n")
+    ],
+    "hours last for a minute more": [
+        (ACCESS, "now.week_minute < span.end", "now.week_minute <= span.end")
+    ],
+    "everybody is asked for a face": [
+        (ADMISSION, "has_face = subject.id in self._roll.standing", "has_face = True")
+    ],
+    "the second factor may be anybody's": [
+        (ADMISSION, "if shown and shown.subject == subject.id and", "if shown and")
+    ],
+    "a factor waits for ever": [
+        (
+            ADMISSION,
+            "shown.subject == subject.id and now.monotonic < shown.until:",
+            "shown.subject == subject.id:",
+        )
+    ],
+    "a factor is used twice": [
+        (ADMISSION, "        self._shown.clear()\n        # A grant", "        # A grant")
+    ],
+    "a factor outlives a fault": [
+        (ADMISSION, "        self._shown.clear()\n        # Whoever", "        # Whoever")
+    ],
+    "a face counts after its consent fell": [
+        (ADMISSION, "            if has_face or other is not Factor.FACE\n", "")
+    ],
+    "whoever needs more time has none": [
+        (ADMISSION, "accessible=subject.accessible", "accessible=False")
+    ],
+    "a revoked subject is admitted": [(POLICY, "if subject.revoked:", "if False:")],
+    "the schedule is ignored": [(POLICY, "if validity.schedule and not", "if False and not")],
+    "faults are ignored": [(ENTRY, "if faults & FOR_CODES:", "if False:")],
+    "a release at fault is ignored": [
+        (ENTRY, "if faults & FOR_CODES:", "if Part.STORE in faults:")
+    ],
+    # --- duress -----------------------------------------------------------------------------------
+    "duress is not told": [(ADMISSION, "[DuressSignalled(subject.id)] if duress else []", "[]")],
+    "duress is told after the door opened": [
+        (ADMISSION, "            *map(Append, told),\n", ""),
+        (ADMISSION, "            Show(Indication.GRANTED),\n", "            *map(Append, told),\n"),
+    ],
+    "duress is forgotten while a factor waits": [
+        (ADMISSION, "shown.duress and shown.subject", "False and shown.subject")
+    ],
+    "duress is anybody's": [
+        (ADMISSION, "shown.duress and shown.subject == subject.id and", "shown.duress and")
+    ],
+    # --- the button -------------------------------------------------------------------------------
+    "one confirmation is enough": [
+        (SELF_SERVICE, "if self._holds < len(_CONFIRMING):", "if self._holds < 1:")
+    ],
+    "a push takes nothing back": [
+        (
+            SELF_SERVICE,
+            "            self._holds = 0\n            self._extend",
+            "            self._extend",
+        )
+    ],
+    "the self-service never ends": [
+        (SELF_SERVICE, "self.deadline is None or now < self.deadline else", "True else")
+    ],
+    "the only way in can be paused": [(SELF_SERVICE, " or not _has_other(known)", "")],
+    "a pause is told and not kept": [
+        (
+            SELF_SERVICE,
+            "Append(ConsentSuspended(known.id, reason), SuspendConsent(known.id, reason))",
+            "Append(ConsentSuspended(known.id, reason))",
+        )
+    ],
+    "a paused face is matched": [
+        (POLICY, "if subject.suspended is Suspension.PAUSED:", "if False:")
+    ],
+    "whoever stands there while choosing is let in": [
+        (RECEPTION, "if self._service.serves:", "if False:")
+    ],
+    "a self-service goes on when somebody enters": [
+        (ENTRY, "ended = self._service.end()", "ended: list[Effect] = []")
+    ],
+    "a fault does not end a self-service": [
+        (CONTROLLER, "self._service.end() if fault.part in FOR_CODES else []", "[]")
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+    experiment = Experiment(MUTANTS, "agent/core", NEEDED, machines.PACKAGES, DRIVER)
+    built = Laboratory(experiment, tmp_path_factory.mktemp("entry-mutants"))
+    yield built
+    built.close()
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_machine_of_the_readers_finds(name: str, laboratory: Laboratory) -> None:
+    code, output = laboratory.result(name)
+
+    if not MUTANTS[name]:
+        assert code == pytest.ExitCode.OK, output
+        return
+    assert code == pytest.ExitCode.TESTS_FAILED, output
+    broken = re.search(r"^E +tests\.core\.promises\.BrokenPromiseError: .+", output, re.MULTILINE)
+    assert broken, output
+    assert "Failing test case" in output
