@@ -424,13 +424,19 @@ class EntryMachine(RuleBasedStateMachine):
         self.pushes_button()
         self.lives_there(holder)
 
-    @rule(holder=holders, holds=st.sampled_from([1, 2, 3, 3, 3]))
-    def wishes_to_leave(self, holder: Holder, holds: int) -> None:
+    @rule(
+        holder=holders,
+        holds=st.sampled_from([1, 2, 3, 3, 3]),
+        hesitates=st.sampled_from([False, False, True]),
+    )
+    def wishes_to_leave(self, holder: Holder, holds: int, hesitates: bool) -> None:
         self.lives_there(holder)
         self.holds_button()
         self.shows(holder, "card")
-        for _ in range(holds):
+        for number in range(holds):
             self.holds_button()
+            if hesitates and number == 0:
+                self.pushes_button()
         self.looks_at_once(holder.person)
         self.wait(41.0)
         self.shows(holder, "pin")
@@ -509,6 +515,15 @@ class EntryMachine(RuleBasedStateMachine):
         self.holds_button()
         self.everything_is_mended()
         self.shows(holder, two[1])
+
+    @rule(holder=holders, part=st.sampled_from([Part.STORE, Part.RELEASE, Part.CAMERA]))
+    def a_part_fails_while_somebody_chooses(self, holder: Holder, part: Part) -> None:
+        self.lives_there(holder)
+        self.holds_button()
+        self.shows(holder, "pin")
+        self.fail(part)
+        self.everything_is_mended()
+        self.pushes_button()
 
     @rule()
     def everything_is_mended(self) -> None:
