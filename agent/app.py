@@ -323,7 +323,7 @@ def assemble(  # noqa: PLR0913 - each is a part that the caller alone can choose
         codes=config.codes,
         enrolment=config.enrolment,
         release_seconds=config.door.release_seconds,
-        accessible_seconds=config.door.accessible_seconds,
+        accessible_seconds=max(config.door.accessible_seconds, config.door.release_seconds),
         held_open_seconds=config.door.held_open_seconds,
         door=config.door.name,
         remote_unlock=config.mqtt.remote_unlock,

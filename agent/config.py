@@ -21,7 +21,7 @@ Line = Annotated[int, Meta(ge=0, le=27)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 SMALLEST_SHARE = 0.1
 """Of a picture's width and height: in less no face is seen whole."""
-InputPath = Annotated[str, Meta(pattern=r"\A/dev/input/[!-~]{1,200}\Z")]
+InputPath = Annotated[str, Meta(pattern=r"\A/dev/input/(?!.*\.\.)[!-~]{1,200}\Z")]
 NAME = r"\A[a-z0-9][a-z0-9-]{0,31}\Z"
 """What a door, or a controller, may be called."""
 NAME_RULE = "lower-case letters, digits and hyphens, at most 32, not a hyphen first"
@@ -42,7 +42,7 @@ class Door(Section, frozen=True):
     release_seconds: Annotated[float, Meta(ge=1, le=30)] = 5.0
     """How long one grant releases the door, in seconds."""
     accessible_seconds: Annotated[float, Meta(ge=1, le=30)] = 15.0
-    """Likewise, for residents who need more time (`--accessible`)."""
+    """Likewise, for residents who need more time (`--accessible`); at least release_seconds."""
     held_open_seconds: Annotated[float, Meta(ge=5, le=3600)] = 60.0
     """How long the door may stand open until an event tells of it, in seconds."""
 
@@ -237,10 +237,10 @@ class Gpio(Section, frozen=True):
             message = "one line is given to two things"
             raise ValueError(message)
         exit_button = self.switches.get("exit_button")
-        if exit_button is not None and exit_button.active_when_cut:
+        if exit_button is not None and (exit_button.active_when_cut or exit_button.pull == "off"):
             message = (
                 "exit_button: a cut wire would open the door: "
-                "active must be the level that pull does not give"
+                "pull must be up or down, and active the level that it does not give"
             )
             raise ValueError(message)
 
@@ -305,7 +305,7 @@ def parse_config(text: str, source: str) -> Config:
         document = tomllib.loads(text, parse_float=_finite)
         _take_none(document, type_info(Config))
         config = msgspec.convert(document, Config)
-    except (tomllib.TOMLDecodeError, _NotFiniteError) as error:
+    except (tomllib.TOMLDecodeError, _NotFiniteError, RecursionError) as error:
         message = f"{source}: not valid TOML: {error}: mend that line"
         raise ConfigError(message) from None
     except msgspec.ValidationError as error:

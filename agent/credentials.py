@@ -61,16 +61,17 @@ def set_pin(  # noqa: PLR0913 - whose it is, what, and with what
     Raises ConfigError as `require_good` does, and StoreError for one that is taken.
     """
     require_good(pin)
+    made = digest(pin)
     kept = _credentials(store, subject)
     if not duress:
-        changed = replace(kept, pin=digest(pin))
+        changed = replace(kept, pin=made)
     elif kept.pin is not None:
-        changed = replace(kept, duress_pin=digest(pin))
+        changed = replace(kept, duress_pin=made)
     else:
         raise StoreError(f"{subject} has no PIN: set one first, with `doorward pin set {subject}`")
     if changed.pin == changed.duress_pin:
         raise StoreError("the PIN and the one for duress must differ: choose another")
-    return _set(store, clock, subject, changed)
+    return _set(store, clock, subject, kept, changed)
 
 
 def remove_pin(store: Store, clock: Clock, subject: SubjectId, *, duress: bool) -> Recorded:
@@ -79,7 +80,7 @@ def remove_pin(store: Store, clock: Clock, subject: SubjectId, *, duress: bool) 
     if (kept.duress_pin if duress else kept.pin) is None:
         raise StoreError(f"{subject} has no such PIN: `doorward list` shows who has one")
     pin = kept.pin if duress else None
-    return _set(store, clock, subject, replace(kept, pin=pin, duress_pin=None))
+    return _set(store, clock, subject, kept, replace(kept, pin=pin, duress_pin=None))
 
 
 def _digits(count: int) -> str:
@@ -109,10 +110,11 @@ def add_card(
             f"the number of a card has {CARD_CHARACTERS[0]} to {CARD_CHARACTERS[-1]} letters and "
             "digits: hold the card to the reader again"
         )
-    kept, card = _credentials(store, subject), digest(number)
+    card = digest(number)
+    kept = _credentials(store, subject)
     if card in kept.cards:
         raise StoreError(f"{subject} has this card already: hold another to the reader")
-    return _set(store, clock, subject, replace(kept, cards=(*kept.cards, card)))
+    return _set(store, clock, subject, kept, replace(kept, cards=(*kept.cards, card)))
 
 
 def remove_cards(store: Store, clock: Clock, subject: SubjectId) -> Recorded:
@@ -120,16 +122,18 @@ def remove_cards(store: Store, clock: Clock, subject: SubjectId) -> Recorded:
     kept = _credentials(store, subject)
     if not kept.cards:
         raise StoreError(f"{subject} has no card: `doorward list` shows who has one")
-    return _set(store, clock, subject, replace(kept, cards=()))
+    return _set(store, clock, subject, kept, replace(kept, cards=()))
 
 
 def _credentials(store: Store, subject: SubjectId) -> Credentials:
     return store.resident(subject).subject.credentials
 
 
-def _set(store: Store, clock: Clock, subject: SubjectId, credentials: Credentials) -> Recorded:
+def _set(
+    store: Store, clock: Clock, subject: SubjectId, before: Credentials, credentials: Credentials
+) -> Recorded:
     event = CredentialsChanged(subject, credentials.pin is not None, len(credentials.cards))
-    return store.append(event, clock.now(), SetCredentials(subject, credentials))
+    return store.append(event, clock.now(), SetCredentials(subject, credentials, before))
 
 
 # --- visitors -------------------------------------------------------------------------------------

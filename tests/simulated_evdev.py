@@ -11,6 +11,7 @@ events, LEDs, the repeat rate.
 import errno
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -45,11 +46,15 @@ MOUSE = frozenset({"BTN_LEFT"})
 
 
 class Event(NamedTuple):
-    """evdev's InputEvent, but for its time."""
+    """evdev's InputEvent. waited: seconds for which nobody took it out of the device."""
 
     type: int
     code: int
     value: int
+    waited: float = 0.0
+
+    def timestamp(self) -> float:
+        return time.time() - self.waited
 
 
 @dataclass

@@ -104,7 +104,7 @@ class Changes:
             case SetValidity():
                 self.residents.set_validity(change.subject, change.validity)
             case SetCredentials():
-                self._set_credentials(change.subject, change.credentials)
+                self._set_credentials(change.subject, change.credentials, change.before)
             case Trust():
                 self.controllers.trust(change.controller)
             case Distrust():
@@ -130,11 +130,15 @@ class Changes:
             raise ValueError("nobody's face is enrolled without a consent")
         self.residents.enrol(change, now)
         if change.subject.credentials != NO_CREDENTIALS:
-            self._set_credentials(change.subject.id, change.subject.credentials)
+            credentials = change.subject.credentials
+            self._set_credentials(change.subject.id, credentials, NO_CREDENTIALS)
 
-    def _set_credentials(self, subject: SubjectId, credentials: Credentials) -> None:
+    def _set_credentials(
+        self, subject: SubjectId, credentials: Credentials, before: Credentials
+    ) -> None:
         others = self.residents.credentials()
-        others.pop(subject, None)
+        if others.pop(subject, NO_CREDENTIALS) != before:
+            raise StoreError(f"{subject}: somebody else changed this meanwhile: try again")
         self._require_unused(_pins(credentials), others)
         theirs = [card for each in others.values() for card in each.cards]
         if _among(credentials.cards, theirs):

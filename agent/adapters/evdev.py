@@ -74,6 +74,10 @@ class Event(Protocol):
     code: int
     value: int
 
+    def timestamp(self) -> float:
+        """Give when it was, in seconds since the Unix epoch."""
+        ...
+
 
 class Device(Protocol):
     """What is used of evdev's InputDevice."""
@@ -179,8 +183,16 @@ class Keyboard:
                     self._keys.lose(self._monotonic())
                 elif event.type == codes.EV_KEY and event.value == PRESSED:
                     key = self._typing.get(event.code, "")
-                    for happened in self._keys.press(key, self._monotonic()):
+                    for happened in self._keys.press(key, self._pressed_at(event)):
                         post(happened)
+
+    def _pressed_at(self, event: Event) -> float:
+        """Give when a key was pressed, monotonic seconds: it may have waited in the device.
+
+        The kernel dates it by the wall clock; what that jumped meanwhile counts as waiting.
+        """
+        waited = time.time() - event.timestamp()
+        return self._monotonic() - max(waited, 0.0)
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:

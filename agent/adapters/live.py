@@ -17,7 +17,7 @@ SAME = 1e-4
 """Share of values that may differ in two pictures of a sensor that is stuck. In daylight noise
 changes every tenth at the least."""
 BLACKEST = 16
-"""Largest value in a picture that is black: video's own black, where it was not made 0."""
+"""Median of a picture that is black, at the most: video's own black, where it was not made 0."""
 DARK = 30.0
 """Seconds for which pictures black and without noise are handed on, so that the door's light comes
 on and shows whether that was all."""
@@ -86,15 +86,20 @@ class LiveCamera:
                 continue
             changed = _differ(sample, before)
             before = sample
-            black = not changed and int(sample.max()) <= BLACKEST
+            # By most of it: a lamp that stands for itself in the dark does not make it light.
+            black = not changed and float(np.median(sample)) <= BLACKEST
             if not black:
                 self._black_since = None
             elif self._black_since is None:
                 self._black_since = now
             dark = self._black_since is not None and now - self._black_since < DARK
-            if changed or dark:
+            if changed:
                 sound_at = now
                 yield frame
+            elif dark:
+                sound_at = now
+                # Only how dark it is: what stands still in it is nobody who is there.
+                yield Frame(np.zeros_like(frame.pixels), now)
             elif not now - sound_at < PATIENCE:
                 raise DeviceError(f"camera: {_ailment(black=black)}")
 

@@ -86,11 +86,11 @@ class SimulatedDoor(Pulse):
 
     def enter_code(self, digest: bytes) -> None:
         """Type a code on the keypad. digest: of it, 32 bytes."""
-        self._tell(CodeEntered(digest))
+        self._tell(CodeEntered(digest, self._clock.now().monotonic))
 
     def present_card(self, digest: bytes) -> None:
         """Hold a card to the reader. digest: of its number, 32 bytes."""
-        self._tell(CardPresented(digest))
+        self._tell(CardPresented(digest, self._clock.now().monotonic))
 
     def _tell(self, happened: Input) -> None:
         if self._post is not None and not self.closed:

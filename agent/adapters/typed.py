@@ -20,8 +20,9 @@ SAME_CARD = 2.0
 
 
 class Typed:
-    """What was typed so far, without a pause: nowhere else, and overwritten once it is done with.
+    """What was typed so far, without a pause, in a buffer that is overwritten once it is done with.
 
+    What is taken out of it for the digest is a copy that nobody can overwrite; it is short-lived.
     longest: how many characters are kept; what is longer is cut to one more, so that it is known
     to be too long. pause: seconds after a character in which the next one must come.
     """
@@ -84,7 +85,7 @@ class Entry:
         elif key in {ENTER, "#"}:
             code = self._typed.take()
             if len(code) >= CODE_DIGITS[0]:
-                yield CodeEntered(self._digest(code))
+                yield CodeEntered(self._digest(code), at)
         elif key in {ESCAPE, "*"}:
             self._typed.wipe()
 
@@ -128,5 +129,5 @@ class Burst:
 
     def _present(self, digest: bytes, at: float) -> Iterator[Input]:
         if digest != self._last:
-            yield CardPresented(digest)
+            yield CardPresented(digest, at)
         self._last, self._last_at = digest, at

@@ -1,14 +1,15 @@
 """From who is known to be there to what opens the door: one factor, or two that go together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from agent.core.access import accepts, modes
 from agent.core.consent import Roll
+from agent.core.credentials import Credentials
 from agent.core.door import Door
 from agent.core.effects import Append, Change, Effect, Indication, Show
 from agent.core.enroller import Enroller
-from agent.core.events import Admitted, DuressSignalled, Event, Granted
+from agent.core.events import Admitted, Granted
 from agent.core.policy import admissible
 from agent.core.rules import Rules
 from agent.core.types import Grant, Method, Now, Reason, Subject, SubjectId
@@ -32,11 +33,18 @@ MORE_TIME = 2.0
 """How much longer the door waits for those who need more time."""
 
 
+STRONG = frozenset({Method.FACE, Method.FACE_AND_PIN, Method.CARD_AND_PIN})
+"""What an administrator must have entered by to authorise an enrolment: no PIN that was watched,
+and no card that was copied, is to become a face that stays."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Shown:
+    """credentials: as they were then: a PIN that was changed since is none."""
+
     subject: SubjectId
+    credentials: Credentials = field(repr=False)
     until: float
-    duress: bool
 
 
 class Admission:
@@ -69,17 +77,30 @@ class Admission:
         """Say whether a subject was let in just now, and stands there still."""
         return not now >= self._rests_until.get(subject, float("-inf"))
 
+    def leaf_closed(self) -> None:
+        """Let in again at once whom the leaf fell shut on."""
+        self._rests_until.clear()
+
+    def looks_at_faces(self, now: Now) -> bool:
+        """Say whether a face is worth anything now: else nobody is to be recognised for nothing."""
+        in_force = modes(self._rules.access, now)
+        if accepts(in_force, Method.FACE, has_face=True):
+            return True
+        together = accepts(in_force, Method.FACE_AND_PIN, has_face=True)
+        return together and not accepts(in_force, Method.PIN, has_face=True)
+
     def method(self, subject: Subject, factor: Factor, now: Now) -> Method | Reason | None:
         """Say by which method this factor, with what was shown before, lets a subject in.
 
-        None where another factor must follow, for which the door waits now.
+        None where another factor must follow.
         """
-        biometric = factor is Factor.FACE
-        objection = admissible(subject, now, biometric=biometric)
-        if objection is not None:
-            return objection
+        objection = admissible(subject, now, biometric=factor is Factor.FACE)
+        return self.known_by(subject, factor, now) if objection is None else objection
+
+    def known_by(self, subject: Subject, factor: Factor, now: Now) -> Method | Reason | None:
+        """Say the same of somebody who may be known here, whether they may enter now or not."""
         in_force = modes(self._rules.access, now)
-        has_face = subject.id in self._roll.standing
+        has_face = subject.id in self._roll.gallery.subjects
         if accepts(in_force, _ALONE[factor], has_face=has_face):
             return _ALONE[factor]
         together = [
@@ -91,16 +112,33 @@ class Admission:
         ]
         for other, method in together:
             shown = self._shown.get(other)
-            if shown and shown.subject == subject.id and now.monotonic < shown.until:
+            if shown is not None and self._counts(shown, subject, now):
                 return method
         return None if together else Reason.METHOD_NOT_ALLOWED
 
-    def wait(self, subject: Subject, factor: Factor, now: Now, *, duress: bool) -> list[Effect]:
+    def may_pause(self, subject: Subject, method: Method) -> bool:
+        """Say whether whoever is known by this method may have the subject's face paused.
+
+        Whose face is paused enters without it. So that must be possible at every hour, and what
+        they are known by must be as much as any hour asks for: else a PIN alone would do away with
+        the face that it takes beside it.
+        """
+        has_pin, has_card = subject.credentials.pin is not None, bool(subject.credentials.cards)
+        having = {Method.PIN: has_pin, Method.CARD: has_card}
+        having[Method.CARD_AND_PIN] = has_pin and has_card
+        access = self._rules.access
+        return all(
+            accepts([mode], method, has_face=True)
+            and any(accepts([mode], each, has_face=False) for each in having if having[each])
+            for mode in (access.mode, *(hours.mode for hours in access.hours))
+        )
+
+    def wait(self, subject: Subject, factor: Factor, now: Now) -> list[Effect]:
         """Remember a factor until the other is shown."""
         patience = self._rules.codes.second_factor_seconds
         if subject.accessible:
             patience *= MORE_TIME
-        self._shown[factor] = _Shown(subject.id, now.monotonic + patience, duress)
+        self._shown[factor] = _Shown(subject.id, subject.credentials, now.monotonic + patience)
         return [Show(Indication.SHOW_FACE if factor is Factor.PIN else Indication.ENTER_PIN)]
 
     def admit(
@@ -109,26 +147,23 @@ class Admission:
         grant: Grant,
         event: Granted | Admitted,
         *,
-        duress: bool = False,
         change: Change | None = None,
+        duress: bool = False,
     ) -> list[Effect]:
         """Record, let in, and take note of it. change: to be committed with the event."""
-        # Whoever typed the PIN of duress first may have shown the face last.
-        duress = duress or any(
-            shown.duress and shown.subject == subject.id and grant.at < shown.until
-            for shown in self._shown.values()
-        )
         self._shown.clear()
         # A grant that finds the door open releases nothing: the next may come once it has locked.
         locks_at = self._door.deadline
         rested_at = grant.at + self._rules.recognition.cooldown
         self._rests_until[subject.id] = rested_at if locks_at is None else locks_at
-        if subject.administrator:
+        if subject.administrator and grant.method in STRONG and not duress:
             self._enroller.administrator_granted(subject.id, grant.at)
-        told: list[Event] = [DuressSignalled(subject.id)] if duress else []
         return [
             Append(event, change),
-            *map(Append, told),
             *self._door.release(grant, accessible=subject.accessible),
             Show(Indication.GRANTED),
         ]
+
+    def _counts(self, shown: _Shown, subject: Subject, now: Now) -> bool:
+        same = (shown.subject, shown.credentials) == (subject.id, subject.credentials)
+        return same and now.monotonic < shown.until

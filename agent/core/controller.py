@@ -102,8 +102,8 @@ class Controller:
         )
         self._tampered = False
         self._lamp = Lamp()
-        self._service = SelfService(self._roll)
         self._admission = Admission(rules, self._door, self._roll, self._enroller)
+        self._service = SelfService(self._roll, self._admission.may_pause)
         self._entry = Entry(rules.codes, self._roll, self._door, self._admission, self._service)
         self._reception = Reception(
             rules,
@@ -206,9 +206,9 @@ class Controller:
             case KeyPressed():
                 return [Show(Indication.KEY), *self._lamp.touched(now.monotonic)]
             case CodeEntered():
-                return self._entry.code(happened.digest, now, frozenset(self._faults))
+                return self._entry.code(happened, now, frozenset(self._faults))
             case CardPresented():
-                return self._entry.card(happened.digest, now, frozenset(self._faults))
+                return self._entry.card(happened, now, frozenset(self._faults))
             case Faulted():
                 return self._faulted(happened, now)
             case Recovered():
@@ -242,7 +242,7 @@ class Controller:
         return [*lit, *self._reception.observe(seen, seen.nearest, now)]
 
     def _button_held(self, button: EnrolButtonHeld, now: Now) -> list[Effect]:
-        if self._service.serves:
+        if self._service.deadline is not None:
             return self._service.held(now)
         enrols = self._enroller.deadline is not None or self._enroller.expects(now)
         if enrols or self._faults & FOR_CODES:
@@ -257,6 +257,8 @@ class Controller:
         locked: list[Effect] = []
         if opened_at is not None and not contact.is_open:
             locked = self._door.leaf_closed(opened_at)
+        if locked:
+            self._admission.leaf_closed()
         return [*locked, *changed, AnnounceContact(contact.is_open)]
 
     def _let_out(self, now: Now) -> list[Effect]:

@@ -105,10 +105,15 @@ class SpendCounter:
 
 @dataclass(frozen=True, slots=True)
 class SetCredentials:
-    """Keep what a subject may use beside a face, in place of what was kept."""
+    """Keep what a subject may use beside a face, in place of what was kept.
+
+    before: what that was when this was decided: what somebody else changed meanwhile must not come
+    back.
+    """
 
     subject: SubjectId
     credentials: Credentials
+    before: Credentials
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,14 +23,20 @@ from agent.core.events import (
     Admitted,
     CodeDenied,
     CodesLockedOut,
+    DuressSignalled,
     Part,
     VisitorAdmitted,
     VisitorForgotten,
 )
-from agent.core.inputs import StoreLoaded
+from agent.core.inputs import CardPresented, CodeEntered, StoreLoaded
 from agent.core.selfservice import SelfService
 from agent.core.throttle import Codes, Throttle
 from agent.core.types import Grant, Method, Now, Reason, Subject
+
+MAX_AGE = 3.0
+"""Seconds from the last key, or the card, within which an entry counts: its digest takes some."""
+LAPSED_AT_ONCE = 20
+"""Codes forgotten with one input: the deciding thread waits for each commit."""
 
 
 class Entry:
@@ -55,33 +61,37 @@ class Entry:
         self._kept = loaded.attempts
         self._throttle.load(loaded.attempts, now, of_this_boot=loaded.attempts_of_this_boot)
 
-    def code(self, digest: bytes, now: Now, faults: frozenset[Part]) -> list[Effect]:
-        """Take a PIN, or a visitor's code. digest: of 32 bytes."""
-        closed = self._closed(Reader.KEYPAD, now, faults)
+    def code(self, typed: CodeEntered, now: Now, faults: frozenset[Part]) -> list[Effect]:
+        """Take a PIN, or a visitor's code."""
+        closed = self._closed(Reader.KEYPAD, typed.at, now, faults)
         if closed:
             return closed
-        everybody = self._roll.everybody
+        digest, everybody = typed.digest, self._roll.everybody
         by_pin = [each for each in everybody if _is(each.credentials.pin, digest)]
         by_duress = [each for each in everybody if _is(each.credentials.duress_pin, digest)]
         visitors = [each for each in self._visitors.values() if _is(each.digest, digest)]
-        for subject in (*by_duress, *by_pin):
-            return self._present(subject, Factor.PIN, now, duress=subject in by_duress)
+        for subject in by_duress:
+            # First, and whatever follows: help is called even if the door stays shut.
+            alarm = Append(DuressSignalled(subject.id))
+            return [alarm, *self._present(subject, Factor.PIN, now, duress=True)]
+        for subject in by_pin:
+            return self._present(subject, Factor.PIN, now)
         for visitor in visitors:
             return self._visit(visitor, now)
         return self._wrong(Reader.KEYPAD, now)
 
-    def card(self, digest: bytes, now: Now, faults: frozenset[Part]) -> list[Effect]:
-        """Take a card. digest: of its number, 32 bytes."""
-        closed = self._closed(Reader.CARD_READER, now, faults)
+    def card(self, held: CardPresented, now: Now, faults: frozenset[Part]) -> list[Effect]:
+        """Take a card."""
+        closed = self._closed(Reader.CARD_READER, held.at, now, faults)
         if closed:
             return closed
         owners = [
             each
             for each in self._roll.everybody
-            if any([_is(card, digest) for card in each.credentials.cards])  # noqa: C419 - all of them
+            if any([_is(card, held.digest) for card in each.credentials.cards])  # noqa: C419 - all of them
         ]
         for subject in owners:
-            return self._present(subject, Factor.CARD, now, duress=False)
+            return self._present(subject, Factor.CARD, now)
         return self._wrong(Reader.CARD_READER, now)
 
     def lapse(self, now: Now) -> list[Effect]:
@@ -93,35 +103,40 @@ class Entry:
             for visitor in self._visitors.values()
             if not now.wall < visitor.not_after and visitor.id not in self._lapsed
         ]
-        self._lapsed.update(over)
-        return [Append(VisitorForgotten(each), ForgetVisitor(each)) for each in over]
+        due = over[:LAPSED_AT_ONCE]
+        self._lapsed.update(due)
+        return [Append(VisitorForgotten(each), ForgetVisitor(each)) for each in due]
 
-    def _closed(self, reader: Reader, now: Now, faults: frozenset[Part]) -> list[Effect]:
-        if faults & FOR_CODES:
+    def _closed(self, reader: Reader, at: float, now: Now, faults: frozenset[Part]) -> list[Effect]:
+        # Whoever entered what comes too late may have gone, and somebody else may stand there.
+        if faults & FOR_CODES or not 0 <= now.monotonic - at <= MAX_AGE:
             return [Show(Indication.REFUSED)]
         # Neither compared nor recorded: whoever goes on must not fill the log.
         return [Show(Indication.WAIT)] if self._throttle.shut(reader, now.monotonic) else []
 
-    def _present(self, subject: Subject, factor: Factor, now: Now, *, duress: bool) -> list[Effect]:
+    def _present(
+        self, subject: Subject, factor: Factor, now: Now, *, duress: bool = False
+    ) -> list[Effect]:
         reader = Reader.KEYPAD if factor is Factor.PIN else Reader.CARD_READER
-        if self._service.asks:
-            method = Method.PIN if factor is Factor.PIN else Method.CARD
-            return self._service.identified(subject, method, now)
-        method_or_reason = self._admission.method(subject, factor, now)
+        asked = self._service.asks
+        decide = self._admission.known_by if asked else self._admission.method
+        method_or_reason = decide(subject, factor, now)
         if isinstance(method_or_reason, Reason):
             denied = CodeDenied(method_or_reason, reader, subject.id)
             return [Append(denied), Show(Indication.REFUSED)]
         self._throttle.right(reader)
         # Whoever comes to enter did not come to choose, nor did whoever stands there next.
-        ended = self._service.end()
+        ended = [] if asked else self._service.end()
         if method_or_reason is None:
-            return [*ended, *self._admission.wait(subject, factor, now, duress=duress)]
+            return [*ended, *self._admission.wait(subject, factor, now)]
+        if asked:
+            return self._service.identified(subject, method_or_reason, now)
         grant = Grant(subject.id, method_or_reason, None, now.monotonic)
         event = Admitted(subject.id, grant.method)
         change = self._unkept_attempts()
         return [
             *ended,
-            *self._admission.admit(subject, grant, event, duress=duress, change=change),
+            *self._admission.admit(subject, grant, event, change=change, duress=duress),
         ]
 
     def _visit(self, visitor: Visitor, now: Now) -> list[Effect]:
@@ -130,6 +145,9 @@ class Entry:
             denied = CodeDenied(objection, Reader.KEYPAD, None)
             return [Append(denied), Show(Indication.REFUSED)]
         self._throttle.right(Reader.KEYPAD)
+        if self._door.deadline is not None:
+            # The door is open already, perhaps for a blink only: the code stays good.
+            return [Show(Indication.GRANTED)]
         del self._visitors[visitor.id]
         grant = Grant(None, Method.VISITOR, None, now.monotonic)
         spent = Append(VisitorAdmitted(visitor.id), ForgetVisitor(visitor.id))

@@ -69,16 +69,18 @@ class KeyPressed:
 
 @dataclass(frozen=True, slots=True)
 class CodeEntered:
-    """Somebody typed a PIN or a visitor's code. digest: of it, 32 bytes."""
+    """Somebody typed a PIN or a visitor's code. digest: of it, 32 bytes. at: monotonic seconds."""
 
     digest: bytes = field(repr=False)
+    at: float = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class CardPresented:
-    """Somebody held a card to the reader. digest: of its number, 32 bytes."""
+    """Somebody held a card to the reader. digest: of its number, 32 bytes. at: as above."""
 
     digest: bytes = field(repr=False)
+    at: float = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)

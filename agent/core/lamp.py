@@ -9,12 +9,16 @@ DARK = 40.0
 BURNS = 20.0
 """Seconds for which the light stays on once nobody moves, shows a face or touches anything."""
 
+DAZZLED = 1.0
+"""Seconds after it was switched in which nothing moved but the light itself."""
+
 
 class Lamp:
     """Decides when the light is on. deadline: monotonic seconds at which it goes off, if it is."""
 
     def __init__(self) -> None:
         self._dark = False
+        self._switched_at = float("-inf")
         self.deadline: float | None = None
 
     def observed(self, seen: Observed, now: float) -> list[Effect]:
@@ -22,7 +26,8 @@ class Lamp:
         # With the light on no frame says how dark it is without.
         if self.deadline is None:
             self._dark = seen.luma < DARK or seen.nearest is QualityIssue.TOO_DARK
-        return self.touched(now) if seen.moved or seen.faces else []
+        moved = seen.moved and not now - self._switched_at < DAZZLED
+        return self.touched(now) if moved or seen.faces else []
 
     def touched(self, now: float) -> list[Effect]:
         """Take note that somebody is there. now: monotonic seconds."""
@@ -30,11 +35,15 @@ class Lamp:
             return []
         was_off = self.deadline is None
         self.deadline = now + BURNS
-        return [Light(on=True)] if was_off else []
+        if not was_off:
+            return []
+        self._switched_at = now
+        return [Light(on=True)]
 
     def tick(self, now: float) -> list[Effect]:
         """Switch off what has burned for long enough. now: monotonic seconds."""
         if self.deadline is None or now < self.deadline:
             return []
         self.deadline = None
+        self._switched_at = now
         return [Light(on=False)]

@@ -73,8 +73,7 @@ class Reception:
         if self._enroller.deadline is not None:
             self._presentation.clear()
             return self._enroller.observe(nearest, seen.captured_at, now, self._collision)
-        if self._service.serves:
-            # Nobody opens the door by standing there while choosing.
+        if not self._admission.looks_at_faces(now):
             self._presentation.clear()
             return []
         if self._attempts.locked(now.monotonic):
@@ -89,13 +88,16 @@ class Reception:
             return self._hint(Indication.LOOKING)
         if isinstance(verdict, Refusal):
             return self._refuse(verdict, seen, now)
+        if self._service.serving == verdict.subject:
+            # Nobody opens the door by standing there while choosing.
+            self._presentation.clear()
+            return []
         return self._admit(verdict, seen, now)
 
     def _admit(self, match: Match, seen: Observed, now: Now) -> list[Effect]:
         subject = self._roll.standing[match.subject]
         if self._service.asks:
-            self._presentation.clear()
-            return self._service.identified(subject, Method.FACE, now)
+            return self._know(subject, seen, now)
         if self._admission.rests(subject.id, now.monotonic):
             return []
         method = self._admission.method(subject, Factor.FACE, now)
@@ -103,8 +105,18 @@ class Reception:
             return self._refuse(Refusal(method, subject.id), seen, now)
         if method is None:
             self._presentation.clear()
-            return self._admission.wait(subject, Factor.FACE, now, duress=False)
-        return self._grant(subject, method, match, seen, now)
+            return self._admission.wait(subject, Factor.FACE, now)
+        # Whoever comes to enter is not who was choosing.
+        return [*self._service.end(), *self._grant(subject, method, match, seen, now)]
+
+    def _know(self, subject: Subject, seen: Observed, now: Now) -> list[Effect]:
+        method = self._admission.known_by(subject, Factor.FACE, now)
+        if isinstance(method, Reason):
+            return self._refuse(Refusal(method, subject.id), seen, now)
+        self._presentation.clear()
+        if method is None:
+            return self._admission.wait(subject, Factor.FACE, now)
+        return self._service.identified(subject, method, now)
 
     def _grant(
         self, subject: Subject, method: Method, match: Match, seen: Observed, now: Now

@@ -41,11 +41,11 @@ def digest(text: str) -> bytes:
 
 
 def code(text: str) -> CodeEntered:
-    return CodeEntered(digest(text))
+    return CodeEntered(digest(text), 0.0)
 
 
 def card(text: str) -> CardPresented:
-    return CardPresented(digest(text))
+    return CardPresented(digest(text), 0.0)
 
 
 # --- what is typed on a keypad, key by key --------------------------------------------------------
@@ -455,7 +455,7 @@ def test_the_digests_of_the_device_are_what_is_posted(keyboard: SimulatedKeyboar
     rig = Rig(Keypad, keyboard, CodeDigest(key).pin)
     rig.start()
     keyboard.type("482915\n")
-    assert rig.next() == CodeEntered(CodeDigest(key).pin("482915"))
+    assert rig.next() == CodeEntered(CodeDigest(key).pin("482915"), 0.0)
     rig.inputs.close()
 
 

@@ -142,4 +142,4 @@ def test_a_code_that_is_typed_goes_through_the_package(
         package.press(name)
     got = [posted.get(timeout=10.0) for _ in range(6)]
     keypad.close()
-    assert got == [*[KeyPressed()] * 5, CodeEntered(b"1234")]
+    assert got == [*[KeyPressed()] * 5, CodeEntered(b"1234", 0.0)]

@@ -172,10 +172,10 @@ class House:
         return effects
 
     def code(self, typed: str, after: float = 1.0) -> list[Effect]:
-        return self.give(CodeEntered(digest(typed)), after)
+        return self.give(CodeEntered(digest(typed), self.at + after), after)
 
     def card(self, number: str, after: float = 1.0) -> list[Effect]:
-        return self.give(CardPresented(digest(number)), after)
+        return self.give(CardPresented(digest(number), self.at + after), after)
 
     def hold(self, after: float = 1.0) -> list[Effect]:
         return self.give(EnrolButtonHeld(SubjectId("newcomer")), after)

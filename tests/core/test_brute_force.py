@@ -62,7 +62,9 @@ class Guesser:
     def guess(self, reader: Reader) -> bool:
         """Try the next one; say whether it was compared."""
         guessed = digest(next(self.readers.setdefault(reader, map(str, count()))))
-        entered = CodeEntered(guessed) if reader is Reader.KEYPAD else CardPresented(guessed)
+        at = self.house.at
+        keypad = reader is Reader.KEYPAD
+        entered = CodeEntered(guessed, at) if keypad else CardPresented(guessed, at)
         effects = self.house.give(entered)
         assert not any(isinstance(effect, Energise) for effect in effects), "a guess opened"
         compared = [e for e in effects if isinstance(e, Append) and isinstance(e.event, CodeDenied)]

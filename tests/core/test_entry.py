@@ -89,7 +89,7 @@ def test_a_pin_is_no_card_and_a_card_no_pin() -> None:
 def test_whoever_has_no_pin_is_not_let_in_by_none(nothing: bytes) -> None:
     door = House(memory(BEN), RULES)
 
-    effects = door.give(CodeEntered(nothing))
+    effects = door.give(CodeEntered(nothing, door.now.monotonic))
 
     assert denials(effects) == [(Reason.WRONG_CODE, None)]
     assert opened(effects) == []
@@ -294,7 +294,9 @@ def test_a_visitors_code_is_spent_before_the_store_is_loaded_again() -> None:
     effects = [
         effect
         for _ in range(2)
-        for effect in door.controller.handle(CodeEntered(digest("777")), door.now)
+        for effect in door.controller.handle(
+            CodeEntered(digest("777"), door.now.monotonic), door.now
+        )
     ]
 
     assert len(opened(effects)) == 1
@@ -314,7 +316,9 @@ def test_a_visitors_code_opens_within_its_window_only(
 ) -> None:
     door = house(visitor("guest", "777", first, last))
 
-    effects = door.controller.handle(CodeEntered(digest("777")), replace(door.now, wall=WALL + 101))
+    effects = door.controller.handle(
+        CodeEntered(digest("777"), door.now.monotonic), replace(door.now, wall=WALL + 101)
+    )
 
     assert (opened(effects), denials(effects)) == ([], [(reason, None)])
 
@@ -380,5 +384,5 @@ def test_nothing_that_is_recorded_tells_what_was_typed() -> None:
         for event in events(door.code(typed)):
             assert digest(typed).hex() not in repr(event)
             assert typed not in repr(event)
-    assert "2468" not in repr(CodeEntered(digest(PIN)))
+    assert "2468" not in repr(CodeEntered(digest(PIN), 0.0))
     assert repr(digest(PIN)) not in repr(resident(ADA.id, credentials=holding(PIN)))

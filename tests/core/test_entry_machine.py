@@ -185,11 +185,12 @@ class EntryMachine(RuleBasedStateMachine):
             self.wait(after)
         else:
             self.passes(after)
-        self.give(CodeEntered(digest(text)), self.account.typed(text, self.now))
+        self.give(CodeEntered(digest(text), self.now.monotonic), self.account.typed(text, self.now))
 
     def holds_card(self, number: str, after: float = 1.0) -> None:
         self.wait(after)
-        self.give(CardPresented(digest(number)), self.account.held_to_reader(number, self.now))
+        held = CardPresented(digest(number), self.now.monotonic)
+        self.give(held, self.account.held_to_reader(number, self.now))
 
     def looks(self, person: Person) -> None:
         """Until the door must have decided, and with nothing in the way of it."""
