@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from agent import __version__
-from agent.adapters import backup
+from agent.adapters import backup, driven
 from agent.adapters.camera import open_camera
 from agent.adapters.clock import SystemClock
 from agent.adapters.database import hold, is_outdated, is_sealed, translated
@@ -262,8 +262,10 @@ def load_vision(config: Config) -> tuple[Vision, Calibration]:
 
 
 def hardware(config: Config, camera: Camera) -> Door:
-    """Attach the real door. Raises DeviceError."""
+    """Attach the real door. Raises DeviceError, StoreError."""
     gpio = open_gpio()
+    with translated(state_directory(config)):
+        driven.keep(state_directory(config), config.gpio)
     return Door(
         camera=camera,
         release=GpioRelease(gpio, config.gpio),
@@ -285,18 +287,29 @@ def readers(config: Config) -> list[Inputs]:
     return attached if card_reader is None else [*attached, CardReader(card_reader, digest.card)]
 
 
-def lock_release(config: Config) -> int:
+def lock_release(config_file: Path | None) -> int:
     """Put the relay's line to rest in place of an agent that could not, and give the line.
 
-    Raises DeviceError, and touches nothing, while an agent runs, whose line it is.
+    It is the line that the last agent drove, even where the configuration was changed since, or
+    cannot be read any more. Raises DeviceError, and touches nothing, while an agent runs, whose
+    line it is; ConfigError where nothing says which line it was.
     """
-    if agent_is_running(config):
+    try:
+        config = load_config(config_file)
+    except ConfigError:
+        config = Config()
+        if driven.last(state_directory(config)) is None:
+            raise
+    try:
+        with sole_agent(config):
+            lines = driven.last(state_directory(config)) or config.gpio
+            GpioRelease(open_gpio(), lines).close()
+    except StoreError:
         raise DeviceError(
             "lock: an agent is running, which locks the door itself; nothing was touched: "
             "`doorward remote lock` asks it to, `sudo systemctl stop doorward` ends it"
-        )
-    GpioRelease(open_gpio(), config.gpio).close()
-    return config.gpio.relay
+        ) from None
+    return lines.relay
 
 
 def simulation(camera: Camera, door: SimulatedDoor) -> Door:

@@ -64,7 +64,7 @@ def run(config: Path | None, *, camera: str | None, simulate: bool, json: bool) 
 @click.pass_obj
 def lock(config: Path | None, *, json: bool) -> None:
     """Put the relay's line to rest, after an agent that was killed and could not."""
-    line = app.lock_release(app.load_config(config))
+    line = app.lock_release(config)
     told = f"The relay's line {line} is at rest: the door is locked."
     click.echo(as_json({"line": line, "locked": True}) if json else told)
 

@@ -75,6 +75,8 @@ def validity(not_before: datetime | None, not_after: datetime | None, schedule: 
     except ValueError as error:
         raise ConfigError(f"--schedule: {error}") from None
     since, until = (None if each is None else epoch(each) for each in (not_before, not_after))
+    if since is not None and until is not None and not since < until:
+        raise ConfigError("--not-after: is not after --not-before: give a later time")
     return Validity(since, until, spans)
 
 

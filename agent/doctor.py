@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,7 @@ from agent.adapters.clock import SystemClock
 from agent.adapters.devicekey import KEY_FILE, describe
 from agent.adapters.gpio import open_gpio
 from agent.adapters.permissions import memberships, owner, permissions
-from agent.config import Config, Mqtt
+from agent.config import Config, Mqtt, Readers
 from agent.core.events import FaultCleared, FaultRaised, Part, Started
 from agent.core.orders import Operation, RemoteUnlock
 from agent.errors import ConfigError, DeviceError, DoorwardError
@@ -97,6 +98,10 @@ def _models(config: Config) -> str:
     return f"digests match, {kind}, run by {RUNTIME}"
 
 
+def _notice(config: Config) -> str:
+    return f"privacy notice {app.load_notice(config).version}"
+
+
 def _key(config: Config) -> str:
     key = app.device_key(config)
     return f"{key.origin}: protection level {int(key.level)}, {describe(key.level)}"
@@ -128,6 +133,7 @@ _SOFTWARE = (
     _Look(
         "models", _models, needed=True, means="no face is recognised, and the agent does not start"
     ),
+    _Look("notice", _notice, needed=True, means="the agent does not start"),
     _Look("key", _key, needed=True, means="nothing kept can be read, and the agent does not start"),
     _Look("store", _store, needed=True, means="nobody is known, and nothing opens"),
     _Look("disk", _disk, needed=True, means="what cannot be logged does not open"),
@@ -185,6 +191,9 @@ def _lines(config: Config) -> str:
 
 def _named_devices(config: Config) -> str:
     devices = _devices(config, "/dev/")
+    if config.readers != Readers() and find_spec("evdev") is None:
+        # The agent does not start without it, so neither is the door to be called well.
+        raise ConfigError("readers: evdev is not installed: sudo apt install python3-evdev")
     for name, path in devices.items():
         if not path.exists():
             raise DeviceError(

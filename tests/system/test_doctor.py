@@ -14,7 +14,7 @@ from agent.doctor import Check, examine
 from tests.brokers import free_port
 from tests.system.computer import Computer
 
-SOFTWARE = {"config", "models", "key", "store", "disk", "card", "permissions"}
+SOFTWARE = {"config", "models", "notice", "key", "store", "disk", "card", "permissions"}
 HARDWARE = {"groups", "camera", "gpio", "lines", "devices"}
 WORLD = {"broker", "remote", "clock", "temperature", "power"}
 
@@ -146,3 +146,18 @@ def test_the_lines_are_listed_with_what_they_are_for(computer: Computer) -> None
     found = examined(computer, simulate=False)["lines"].finding
     assert found.startswith("gpio.relay 22, gpio.enrol_button 27")
     assert "buzzer" not in found
+
+
+def test_what_keeps_the_agent_from_starting_is_no_warning(computer: Computer) -> None:
+    computer.configure('notice_file = "/nonexistent"\n')
+    check = examined(computer)["notice"]
+    assert (check.good, check.needed) == (False, True)
+    assert "/nonexistent" in check.finding
+
+
+@pytest.mark.skipif(find_spec("evdev") is not None, reason="evdev is installed here")
+def test_a_reader_without_its_package_keeps_the_agent_from_starting(computer: Computer) -> None:
+    computer.configure('[readers]\nkeypad = "/dev/input/by-id/keypad"\n')
+    check = examined(computer, simulate=False)["devices"]
+    assert (check.good, check.needed) == (False, True)
+    assert "python3-evdev" in check.finding

@@ -20,11 +20,17 @@ from typing import NoReturn
 
 import pytest
 
+from agent import app
+from agent.adapters import driven
+from agent.adapters.clock import SystemClock
+from agent.adapters.frames import Replay
 from agent.adapters.simulated import SimulatedDoor
+from agent.config import Config, Gpio
 from agent.core.types import Grant, LockState, Method, Now, SubjectId
 from tests.contracts.boards import require_rpi_lgpio
 from tests.contracts.waiting import eventually
 from tests.core.people import somebody
+from tests.simulated_gpio import simulated_gpio
 from tests.simulated_lgpio import timeline
 from tests.system.actors import RELEASE_SECONDS, Agent
 from tests.system.computer import SECONDS
@@ -145,6 +151,33 @@ def test_the_lock_command_refuses_in_one_line_what_it_cannot_read(site: Site) ->
     assert err.count("\n") == 1
     assert "gpio.relay: Expected `int` <= 27" in err
     assert not site.chip.with_suffix(".timeline").read_text(encoding="ascii")
+
+
+def test_the_lock_command_locks_the_line_that_was_driven_whatever_the_configuration_says_by_now(
+    site: Site,
+) -> None:
+    driven.keep(site.folder, Gpio(relay=4, relay_active_high=False))
+    config = site.folder / "doorward.toml"
+    for text in ("[gpio]\nrelay = 21\n", "[gpio]\nrelay = 99\n"):
+        config.write_text(text, encoding="utf-8")
+        code, out, _ = site.type("--config", str(config), "lock", "--json")
+        assert (code, out) == (0, '{"line":4,"locked":true}\n')
+    assert {level for _, level in timeline(site.chip, 4)} == {1}
+    assert timeline(site.chip, 21) == []
+
+
+def test_the_agent_keeps_which_line_it_drives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "open_gpio", simulated_gpio)
+    wired = Gpio(relay=21, relay_active_high=False)
+    config = Config(gpio=wired, state_directory=str(tmp_path))
+    door = app.hardware(config, Replay(lambda: iter(()), 10.0, SystemClock()))
+    door.release.close()
+    door.indicator.close()
+    kept = driven.last(tmp_path)
+    assert kept is not None
+    assert (kept.relay, kept.relay_active_high) == (21, False)
 
 
 def test_the_lock_command_leaves_alone_the_line_of_a_running_agent(site: Site) -> None:
