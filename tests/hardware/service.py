@@ -17,7 +17,7 @@ from tests.hardware.chip import level, pull
 
 RELAY, EXIT, BELL, CONTACT, TAMPER = 17, 22, 23, 24, 25
 STATE = Path("/var/lib/doorward")
-DROP_INS = Path("/run/systemd/system/doorward.service.d")
+PROBE = Path("/run/systemd/system/doorward.service.d/zz-probe.conf")
 PATIENCE = 240.0
 """Seconds: everything takes some twenty times longer on an emulated processor."""
 
@@ -89,9 +89,9 @@ def door() -> Iterator[None]:
         systemctl("start", "doorward")
     rest()
     yield
-    if (DROP_INS / "probe.conf").exists():
+    if PROBE.exists():
         systemctl("stop", "doorward")
-        (DROP_INS / "probe.conf").unlink()
+        PROBE.unlink()
         systemctl("daemon-reload")
     rest()
 
@@ -224,8 +224,8 @@ def instead(program: str) -> str:
     script = Path("/run/doorward-probe.py")
     script.write_text(program, encoding="utf-8")
     script.chmod(0o644)
-    DROP_INS.mkdir(parents=True, exist_ok=True)
-    (DROP_INS / "probe.conf").write_text(
+    PROBE.parent.mkdir(parents=True, exist_ok=True)
+    PROBE.write_text(
         "[Service]\nType=exec\nRestart=no\nExecStopPost=\nWatchdogSec=0\nExecStart=\n"
         f"ExecStart=/opt/doorward/current/bin/python {script}\n",
         encoding="ascii",
