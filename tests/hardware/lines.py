@@ -97,10 +97,10 @@ def test_a_killed_agents_line_is_locked_by_doorward_lock(tmp_path: Path) -> None
         process.kill()
         process.wait()
     assert level(RELAY) == 1  # as a Pi would leave it
-    locking = lock(tmp_path)
-    assert lowest_until_end(locking) == 0
-    assert locking.stdout is not None
-    assert "locked" in locking.stdout.read()
+    with lock(tmp_path) as locking:
+        assert lowest_until_end(locking) == 0
+        assert locking.stdout is not None
+        assert "locked" in locking.stdout.read()
     assert locking.returncode == 0
 
 
@@ -108,7 +108,7 @@ def test_what_another_process_drives_is_refused_in_one_line(tmp_path: Path) -> N
     with holder(30.0) as process:
         refused = lock(tmp_path)
         told = refused.communicate(timeout=120)[0]
-        assert refused.returncode == 1
+        assert refused.returncode == 2
         assert told.count("\n") == 1
         assert "line 17 (relay): 'GPIO busy'" in told
         assert level(RELAY) == 1

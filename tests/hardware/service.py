@@ -17,7 +17,7 @@ from tests.hardware.chip import level, pull
 
 RELAY, EXIT, BELL, CONTACT, TAMPER = 17, 22, 23, 24, 25
 STATE = Path("/var/lib/doorward")
-DROP_INS = Path("/run/systemd/system/doorward.service.d")
+PROBE = Path("/run/systemd/system/doorward.service.d/zz-probe.conf")
 PATIENCE = 240.0
 """Seconds: everything takes some twenty times longer on an emulated processor."""
 
@@ -89,9 +89,9 @@ def door() -> Iterator[None]:
         systemctl("start", "doorward")
     rest()
     yield
-    if (DROP_INS / "probe.conf").exists():
+    if PROBE.exists():
         systemctl("stop", "doorward")
-        (DROP_INS / "probe.conf").unlink()
+        PROBE.unlink()
         systemctl("daemon-reload")
     rest()
 
@@ -122,7 +122,7 @@ def test_the_exit_button_releases_the_real_line_for_the_pulse_and_no_longer() ->
     assert eventually(lambda: level(RELAY) == 1)
     began = time.monotonic()
     assert eventually(lambda: level(RELAY) == 0)
-    tell("pulse of 5 s at the exit button", f"{time.monotonic() - began:.2f} s")
+    tell("pulse of 20 s at the exit button", f"{time.monotonic() - began:.2f} s")
     pull(EXIT, 1)
     assert eventually(lambda: "exit_requested" in journal(since))
 
@@ -140,9 +140,12 @@ def test_bell_contact_and_tamper_loop_are_told_of() -> None:
 # --- when it hangs or dies -----------------------------------------------------------------------
 
 
-def restarted_after(harm: Callable[[int], None]) -> str:
-    before, restarts = process(), int(show("NRestarts"))
-    since = cursor()
+def restarted_after(harm: Callable[[int], None], *, released: bool) -> str:
+    """What the journal says of a harm to the process, until it is ready again."""
+    before, restarts, since = process(), int(show("NRestarts")), cursor()
+    if released:
+        push(EXIT)
+        assert eventually(lambda: level(RELAY) == 1)
     harm(before)
     began = time.monotonic()
     assert eventually(lambda: int(show("NRestarts")) == restarts + 1)
@@ -153,24 +156,20 @@ def restarted_after(harm: Callable[[int], None]) -> str:
 
 
 def test_the_watchdog_kills_and_restarts_what_hangs_while_the_door_is_released() -> None:
-    push(EXIT)
-    assert eventually(lambda: level(RELAY) == 1)
-
     def hang(pid: int) -> None:
         os.kill(pid, signal.SIGSTOP)
         began = time.monotonic()
         assert eventually(lambda: level(RELAY) == 0)
         tell("relay released though all threads are stopped", f"{time.monotonic() - began:.1f} s")
 
-    said = restarted_after(hang)
+    said = restarted_after(hang, released=True)
+    assert "watchdog" in said.lower()
     assert "the door is locked" in said  # ExecStopPost
     assert level(RELAY) == 0
 
 
 def test_what_is_killed_while_the_door_is_released_is_locked_and_restarted() -> None:
-    push(EXIT)
-    assert eventually(lambda: level(RELAY) == 1)
-    said = restarted_after(lambda pid: os.kill(pid, signal.SIGKILL))
+    said = restarted_after(lambda pid: os.kill(pid, signal.SIGKILL), released=True)
     assert "the door is locked" in said
     assert level(RELAY) == 0
 
@@ -178,7 +177,7 @@ def test_what_is_killed_while_the_door_is_released_is_locked_and_restarted() -> 
 def test_no_way_of_dying_leaves_a_core_dump() -> None:
     limits = Path(f"/proc/{process()}/limits").read_text(encoding="ascii")
     assert "Max core file size        0                    0" in limits
-    restarted_after(lambda pid: os.kill(pid, signal.SIGSEGV))
+    restarted_after(lambda pid: os.kill(pid, signal.SIGSEGV), released=False)
     found = run("find", "/", "-xdev", "-newer", "/proc/1", "-name", "core*", "-type", "f")
     assert found.split() == []
 
@@ -225,8 +224,8 @@ def instead(program: str) -> str:
     script = Path("/run/doorward-probe.py")
     script.write_text(program, encoding="utf-8")
     script.chmod(0o644)
-    DROP_INS.mkdir(parents=True, exist_ok=True)
-    (DROP_INS / "probe.conf").write_text(
+    PROBE.parent.mkdir(parents=True, exist_ok=True)
+    PROBE.write_text(
         "[Service]\nType=exec\nRestart=no\nExecStopPost=\nWatchdogSec=0\nExecStart=\n"
         f"ExecStart=/opt/doorward/current/bin/python {script}\n",
         encoding="ascii",
@@ -266,7 +265,11 @@ def test_the_unit_lets_the_door_do_its_work_and_nothing_else() -> None:
     told = journal(since)
     for name in ("GPIO", "video", "state"):
         assert f"{name} works" in told, told
-    for name in ("memory", "disk", "uinput", "listen", "bind", "raw socket", "system"):
+    refused = ["memory", "disk", "uinput", "listen", "raw socket", "system"]
+    # Debian 12's systemd is built without what SocketBindDeny= takes; Debian 13's has it.
+    if "+BPF_FRAMEWORK" in run("systemctl", "--version"):
+        refused.append("bind")
+    for name in refused:
         assert f"{name} refused" in told, told
 
 
