@@ -20,7 +20,7 @@ export PIP_NO_INPUT := 1
 export PIP_USER := 0
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-tflite-runtime test-install check format schemas docs bench venv lock \
+.PHONY: help demo test test-tflite-runtime test-guest test-install check format schemas docs bench venv lock \
 	clean install uninstall payload bundle deb
 
 help: ## list these targets
@@ -53,6 +53,9 @@ test-tflite-runtime: $(TFLITE)/run-$(VERSION) ## run the tests marked `runtime` 
 
 SUITE := bookworm
 INSTALL_ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,amd64)
+
+test-guest: ## try the installed door in an emulated PC with simulated lines: root, an hour
+	DOORWARD_GUEST=$${DOORWARD_GUEST:?name a folder with 6 GB to spare} tests/hardware/guest
 
 test-install: ## prove an installation in a clean Debian: SUITE=trixie INSTALL_ARCH=arm64
 	@tests/install/run $(SUITE) $(INSTALL_ARCH)
