@@ -45,6 +45,7 @@ class _Shown:
     subject: SubjectId
     credentials: Credentials = field(repr=False)
     until: float
+    duress: bool
 
 
 class Admission:
@@ -133,12 +134,19 @@ class Admission:
             for mode in (access.mode, *(hours.mode for hours in access.hours))
         )
 
-    def wait(self, subject: Subject, factor: Factor, now: Now) -> list[Effect]:
+    def spend(self) -> None:
+        """Take what was shown as used: nobody is known twice by it."""
+        self._shown.clear()
+
+    def wait(
+        self, subject: Subject, factor: Factor, now: Now, *, duress: bool = False
+    ) -> list[Effect]:
         """Remember a factor until the other is shown."""
         patience = self._rules.codes.second_factor_seconds
         if subject.accessible:
             patience *= MORE_TIME
-        self._shown[factor] = _Shown(subject.id, subject.credentials, now.monotonic + patience)
+        until = now.monotonic + patience
+        self._shown[factor] = _Shown(subject.id, subject.credentials, until, duress)
         return [Show(Indication.SHOW_FACE if factor is Factor.PIN else Indication.ENTER_PIN)]
 
     def admit(
@@ -151,12 +159,15 @@ class Admission:
         duress: bool = False,
     ) -> list[Effect]:
         """Record, let in, and take note of it. change: to be committed with the event."""
-        self._shown.clear()
+        forced = duress or any(
+            shown.duress for shown in self._shown.values() if shown.subject == subject.id
+        )
+        self.spend()
         # A grant that finds the door open releases nothing: the next may come once it has locked.
         locks_at = self._door.deadline
         rested_at = grant.at + self._rules.recognition.cooldown
         self._rests_until[subject.id] = rested_at if locks_at is None else locks_at
-        if subject.administrator and grant.method in STRONG and not duress:
+        if subject.administrator and grant.method in STRONG and not forced:
             self._enroller.administrator_granted(subject.id, grant.at)
         return [
             Append(event, change),

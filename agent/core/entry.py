@@ -128,8 +128,9 @@ class Entry:
         # Whoever comes to enter did not come to choose, nor did whoever stands there next.
         ended = [] if asked else self._service.end()
         if method_or_reason is None:
-            return [*ended, *self._admission.wait(subject, factor, now)]
+            return [*ended, *self._admission.wait(subject, factor, now, duress=duress)]
         if asked:
+            self._admission.spend()
             return self._service.identified(subject, method_or_reason, now)
         grant = Grant(subject.id, method_or_reason, None, now.monotonic)
         event = Admitted(subject.id, grant.method)

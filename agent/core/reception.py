@@ -96,27 +96,22 @@ class Reception:
 
     def _admit(self, match: Match, seen: Observed, now: Now) -> list[Effect]:
         subject = self._roll.standing[match.subject]
-        if self._service.asks:
-            return self._know(subject, seen, now)
-        if self._admission.rests(subject.id, now.monotonic):
+        asked = self._service.asks
+        if not asked and self._admission.rests(subject.id, now.monotonic):
             return []
-        method = self._admission.method(subject, Factor.FACE, now)
+        decide = self._admission.known_by if asked else self._admission.method
+        method = decide(subject, Factor.FACE, now)
         if isinstance(method, Reason):
             return self._refuse(Refusal(method, subject.id), seen, now)
         if method is None:
             self._presentation.clear()
             return self._admission.wait(subject, Factor.FACE, now)
+        if asked:
+            self._presentation.clear()
+            self._admission.spend()
+            return self._service.identified(subject, method, now)
         # Whoever comes to enter is not who was choosing.
         return [*self._service.end(), *self._grant(subject, method, match, seen, now)]
-
-    def _know(self, subject: Subject, seen: Observed, now: Now) -> list[Effect]:
-        method = self._admission.known_by(subject, Factor.FACE, now)
-        if isinstance(method, Reason):
-            return self._refuse(Refusal(method, subject.id), seen, now)
-        self._presentation.clear()
-        if method is None:
-            return self._admission.wait(subject, Factor.FACE, now)
-        return self._service.identified(subject, method, now)
 
     def _grant(
         self, subject: Subject, method: Method, match: Match, seen: Observed, now: Now

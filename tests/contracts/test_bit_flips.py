@@ -14,7 +14,14 @@ import pytest
 from agent.adapters.devicekey import KEY_FILE
 from agent.app import checked_store
 from agent.config import Config
-from agent.core.credentials import Attempts, Credentials, Reader, Visitor, VisitorId
+from agent.core.credentials import (
+    NO_CREDENTIALS,
+    Attempts,
+    Credentials,
+    Reader,
+    Visitor,
+    VisitorId,
+)
 from agent.core.effects import Invite, IssueCode, SetAttempts, SetCredentials, SuspendConsent
 from agent.core.events import (
     Admitted,
@@ -104,7 +111,8 @@ def populate(store: Store) -> None:
         )
         credentials = Credentials(bytes([8, number]) * 16, cards=(bytes([9, number]) * 16,))
         changed = CredentialsChanged(SubjectId(name), pin=True, cards=1)
-        store.append(changed, NOW, SetCredentials(SubjectId(name), credentials))
+        given = SetCredentials(SubjectId(name), credentials, NO_CREDENTIALS)
+        store.append(changed, NOW, given)
     visitor = Visitor(VisitorId("v-1"), bytes([50]) * 32, 1.0, 2.0)
     store.append(VisitorInvited(visitor.id, 1.0, 2.0), NOW, Invite(visitor, "the plumber"))
     wrong = CodeDenied(Reason.WRONG_CODE, Reader.KEYPAD, None)

@@ -1,11 +1,13 @@
 """PINs, cards, visitors' codes and wrong entries, as the store keeps them."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
+from agent import credentials as operators
 from agent.adapters.store import SqliteStore
 from agent.core.credentials import (
     NO_ATTEMPTS,
@@ -47,6 +49,7 @@ from agent.core.events import (
 from agent.core.types import (
     AuthorityKind,
     Method,
+    Now,
     Reason,
     Subject,
     SubjectId,
@@ -54,7 +57,7 @@ from agent.core.types import (
     Validity,
 )
 from agent.errors import StoreError
-from agent.ports import Store, VisitorRow
+from agent.ports import Clock, Store, VisitorRow
 from tests.residents import (
     BOOT,
     CONSENT,
@@ -93,7 +96,9 @@ def store(path: Path) -> Iterator[SqliteStore]:
 
 def equip(store: Store, subject: SubjectId, credentials: Credentials) -> None:
     event = CredentialsChanged(subject, credentials.pin is not None, len(credentials.cards))
-    store.append(event, NOW, SetCredentials(subject, credentials))
+    known = store.load(MODEL).subjects
+    before = known[subject].credentials if subject in known else NO_CREDENTIALS
+    store.append(event, NOW, SetCredentials(subject, credentials, before))
 
 
 def invite(store: Store, visitor: Visitor = PLUMBER, label: str = "the plumber") -> None:
@@ -295,6 +300,95 @@ def test_another_process_sees_a_new_pin(path: Path, store: SqliteStore) -> None:
     assert credentials(store, ADA).pin == digest(1)
     equip(store, ADA, NO_CREDENTIALS)
     assert store.changed()
+
+
+# --- two operators --------------------------------------------------------------------------------
+
+
+ONE = Credentials(digest(1), digest(2), (digest(3),))
+
+
+def given(typed: str) -> bytes:
+    return typed.encode().rjust(32)
+
+
+@dataclass
+class MeanwhileClock:
+    """Somebody else does something at the moment at which it is asked for the time."""
+
+    meanwhile: Callable[[], object]
+    boot_id: str = BOOT
+
+    def now(self) -> Now:
+        self.meanwhile()
+        return NOW
+
+
+@pytest.mark.parametrize("wanted", [Credentials(digest(9)), NO_CREDENTIALS, ONE])
+@pytest.mark.parametrize("kept", [NO_CREDENTIALS, Credentials(cards=ONE.cards)])
+def test_what_somebody_else_changed_meanwhile_does_not_come_back(
+    path: Path, store: SqliteStore, kept: Credentials, wanted: Credentials
+) -> None:
+    equip(store, ADA, ONE)
+    with opened(path) as other:
+        equip(other, ADA, kept)
+    before = store.last_events(1)
+    event = CredentialsChanged(ADA, pin=True, cards=0)
+    with pytest.raises(StoreError, match=r"^s-ada: somebody else changed this"):
+        store.append(event, NOW, SetCredentials(ADA, wanted, ONE))
+    assert credentials(store, ADA) == kept
+    assert store.last_events(1) == before
+    store.append(event, NOW, SetCredentials(ADA, wanted, kept))
+    assert credentials(store, ADA) == wanted
+
+
+Act: TypeAlias = Callable[[Store, Clock], object]
+ACTS: dict[str, Act] = {
+    "set a PIN": lambda store, clock: operators.set_pin(
+        store, clock, given, ADA, "482915", duress=False
+    ),
+    "set one for duress": lambda store, clock: operators.set_pin(
+        store, clock, given, ADA, "482915", duress=True
+    ),
+    "remove both": lambda store, clock: operators.remove_pin(store, clock, ADA, duress=False),
+    "remove one": lambda store, clock: operators.remove_pin(store, clock, ADA, duress=True),
+    "add a card": lambda store, clock: operators.add_card(store, clock, given, ADA, "04A1B2C3"),
+    "remove all cards": lambda store, clock: operators.remove_cards(store, clock, ADA),
+}
+
+
+@pytest.mark.parametrize("what", ACTS)
+def test_of_two_operators_who_change_one_resident_at_once_the_second_is_refused(
+    path: Path, store: SqliteStore, what: str
+) -> None:
+    equip(store, ADA, ONE)
+    equip(store, BEN, Credentials(digest(5)))
+    with opened(path) as other:
+        clock = MeanwhileClock(lambda: equip(other, ADA, Credentials(digest(7))))
+        with pytest.raises(StoreError, match="s-ada: somebody else changed this meanwhile"):
+            ACTS[what](store, clock)
+        assert credentials(other, ADA) == Credentials(digest(7))
+    assert credentials(store, BEN) == Credentials(digest(5))
+
+
+@pytest.mark.parametrize("what", ["PIN", "card"])
+def test_what_changes_while_a_digest_is_made_is_kept(
+    path: Path, store: SqliteStore, what: str
+) -> None:
+    equip(store, ADA, ONE)
+    clock = MeanwhileClock(lambda: None)
+    with opened(path) as other:
+
+        def slowly(typed: str) -> bytes:
+            equip(other, ADA, replace(ONE, cards=()))
+            return given(typed)
+
+        if what == "PIN":
+            operators.set_pin(store, clock, slowly, ADA, "482915", duress=False)
+            assert credentials(store, ADA) == Credentials(given("482915"), ONE.duress_pin)
+        else:
+            operators.add_card(store, clock, slowly, ADA, "04A1B2C3")
+            assert credentials(store, ADA) == replace(ONE, cards=(given("04A1B2C3"),))
 
 
 # --- who is admitted ------------------------------------------------------------------------------

@@ -71,6 +71,7 @@ SIZE = 2 * BALLAST_BYTES + (2 << 20)
 ADA, BEN, SUE = SubjectId("s-ada"), SubjectId("s-ben"), SubjectId("s-sue")
 PERSON = somebody("ada")
 
+HELD = Credentials(bytes(31) + b"4")
 VISITOR = Visitor(VisitorId("v-1"), bytes(31) + b"5", 1.0, 2.0)
 
 Operation: TypeAlias = Callable[[Store], object]
@@ -125,7 +126,8 @@ def issue_code(store: Store) -> None:
 
 
 def equip(store: Store, subject: SubjectId) -> None:
-    change = SetCredentials(subject, Credentials(bytes(31) + b"1", cards=(bytes(31) + b"2",)))
+    given = Credentials(bytes(31) + b"1", cards=(bytes(31) + b"2",))
+    change = SetCredentials(subject, given, NO_CREDENTIALS)
     store.append(CredentialsChanged(subject, pin=True, cards=1), NOW, change)
 
 
@@ -151,7 +153,9 @@ OPERATIONS: dict[str, Operation] = {
     "admit": lambda store: store.append(Admitted(ADA, Method.PIN), NOW),
     "set a PIN": lambda store: equip(store, ADA),
     "remove a PIN": lambda store: store.append(
-        CredentialsChanged(BEN, pin=False, cards=0), NOW, SetCredentials(BEN, NO_CREDENTIALS)
+        CredentialsChanged(BEN, pin=False, cards=0),
+        NOW,
+        SetCredentials(BEN, NO_CREDENTIALS, HELD),
     ),
     "invite": invite,
     "let a visitor in": lambda store: store.append(
@@ -171,7 +175,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number, name in enumerate((ADA, BEN, SUE)):
             enrol(store, name, references=vectors(3, seed=number))
         suspend(store, SUE)
-        equipped = SetCredentials(BEN, Credentials(bytes(31) + b"4"))
+        equipped = SetCredentials(BEN, HELD, NO_CREDENTIALS)
         store.append(CredentialsChanged(BEN, pin=True, cards=0), NOW, equipped)
         store.append(VisitorInvited(VISITOR.id, 1.0, 2.0), NOW, Invite(VISITOR, "Dee"))
         for _ in range(20):

@@ -36,7 +36,14 @@ from agent.adapters.erasure import BALLAST_BYTES
 from agent.adapters.gallery import template_bytes
 from agent.adapters.migrations import MIGRATIONS
 from agent.adapters.vault import Vault
-from agent.core.credentials import Attempts, Credentials, Reader, Visitor, VisitorId
+from agent.core.credentials import (
+    NO_CREDENTIALS,
+    Attempts,
+    Credentials,
+    Reader,
+    Visitor,
+    VisitorId,
+)
 from agent.core.effects import (
     ForgetVisitor,
     Invite,
@@ -224,7 +231,7 @@ def perform(  # noqa: C901 - one arm an operation
             store.append(granted(name), NOW)
         case "equip":
             credentials = Credentials(digest(name), cards=(digest(f"a card of {name}"),))
-            change = SetCredentials(subject, credentials)
+            change = SetCredentials(subject, credentials, NO_CREDENTIALS)
             store.append(CredentialsChanged(subject, pin=True, cards=1), NOW, change)
         case "invite":
             invited = Invite(Visitor(visitor, digest(name), 1.0, 2.0), "the plumber")

@@ -445,7 +445,7 @@ def test_a_database_from_before_there_were_pins_takes_them_all(controlled: Path)
     invited = Visitor(visitor, bytes(31) + b"3", 1.0, 2.0)
     with opened(controlled) as store:
         changed = CredentialsChanged(subject, pin=True, cards=1)
-        store.append(changed, NOW, SetCredentials(subject, credentials))
+        store.append(changed, NOW, SetCredentials(subject, credentials, NO_CREDENTIALS))
         store.append(VisitorInvited(visitor, 1.0, 2.0), NOW, Invite(invited, "the plumber"))
         wrong = CodeDenied(Reason.WRONG_CODE, Reader.KEYPAD, None)
         store.append(wrong, NOW, SetAttempts(Attempts(level=1.0)))

@@ -15,7 +15,15 @@ from agent.adapters.gallery import template_bytes
 from agent.adapters.store import SqliteStore
 from agent.adapters.vault import Vault
 from agent.adapters.vouched import VouchedRows
-from agent.core.credentials import Attempts, Credentials, Reader, Strikes, Visitor, VisitorId
+from agent.core.credentials import (
+    NO_CREDENTIALS,
+    Attempts,
+    Credentials,
+    Reader,
+    Strikes,
+    Visitor,
+    VisitorId,
+)
 from agent.core.effects import (
     ForgetVisitor,
     Invite,
@@ -187,7 +195,7 @@ def furnish(store: SqliteStore) -> None:
         )
         store.append(granted(person.name), NOW)
         changed = CredentialsChanged(subject, pin=True, cards=2)
-        store.append(changed, NOW, SetCredentials(subject, person.credentials))
+        store.append(changed, NOW, SetCredentials(subject, person.credentials, NO_CREDENTIALS))
         store.append(Admitted(subject, Method.PIN), NOW)
     store.append(Denied(Reason.REVOKED, SubjectId(ADA.name), 3, 1), NOW)
     store.append(DENIED, NOW)
@@ -404,7 +412,8 @@ def _renew(store: SqliteStore) -> None:
 def _unlearn(store: SqliteStore) -> None:
     subject = SubjectId(ADA.name)
     changed = CredentialsChanged(subject, pin=False, cards=1)
-    store.append(changed, NOW, SetCredentials(subject, Credentials(cards=(ADA.card,))))
+    left = Credentials(cards=(ADA.card,))
+    store.append(changed, NOW, SetCredentials(subject, left, ADA.credentials))
 
 
 def _let_in(store: SqliteStore) -> None:

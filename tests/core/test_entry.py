@@ -8,6 +8,7 @@ from agent.core.access import Access, Mode
 from agent.core.credentials import NO_ATTEMPTS, Credentials, Reader, VisitorId
 from agent.core.effects import (
     Append,
+    Effect,
     Energise,
     Erase,
     ForgetVisitor,
@@ -16,6 +17,7 @@ from agent.core.effects import (
     SetAttempts,
     Show,
 )
+from agent.core.entry import LAPSED_AT_ONCE, MAX_AGE
 from agent.core.events import (
     Admitted,
     CodeDenied,
@@ -26,7 +28,15 @@ from agent.core.events import (
     VisitorAdmitted,
     VisitorForgotten,
 )
-from agent.core.inputs import CodeEntered, Faulted, KeyPressed, Observed, Recovered
+from agent.core.inputs import (
+    CardPresented,
+    CodeEntered,
+    ExitPressed,
+    Faulted,
+    KeyPressed,
+    Observed,
+    Recovered,
+)
 from agent.core.rules import Rules
 from agent.core.throttle import Codes
 from agent.core.types import Grant, Method, Reason, Span, Validity
@@ -45,7 +55,7 @@ from tests.core.entries import (
 from tests.core.people import NOTICE, leave, resident, somebody
 
 ADA, BEN = somebody("ada"), somebody("ben")
-PIN, CARD = "2468", "card-a"
+PIN, CARD, DURESS = "2468", "card-a", "8642"
 GUEST = VisitorId("guest")
 CODES = Codes(attempts=3, seconds=60.0, overall=10, drain_seconds=300.0)
 RULES = Rules(codes=CODES, notice=NOTICE)
@@ -53,7 +63,7 @@ NAN = float("nan")
 
 
 def house(*visitors: object, **changes: object) -> House:
-    held = {ADA: holding(PIN, CARD, "card-c"), BEN: Credentials()}
+    held = {ADA: holding(PIN, CARD, "card-c", duress=DURESS), BEN: Credentials()}
     return House(memory(ADA, BEN, held=held, visitors=visitors, **changes), RULES)  # type: ignore[arg-type]
 
 
@@ -226,6 +236,51 @@ def test_a_right_code_that_may_not_open_ends_no_row() -> None:
     assert CodesLockedOut(Reader.KEYPAD, 60.0) in events(door.code("0000"))
 
 
+# --- what comes too late --------------------------------------------------------------------------
+
+
+def entered(door: House, typed: str, at: float) -> list[Effect]:
+    return [
+        effect
+        for happened in (CodeEntered(digest(typed), at), CardPresented(digest(typed), at))
+        for effect in door.give(happened)
+    ]
+
+
+@pytest.mark.parametrize("age", [MAX_AGE + 0.01, 1e9, -0.01, NAN, float("inf"), float("-inf")])
+@pytest.mark.parametrize("typed", [PIN, CARD, DURESS, "777", "0000"])
+def test_what_was_not_entered_just_now_is_neither_compared_nor_counted(
+    typed: str, age: float
+) -> None:
+    door = house(visitor("guest", "777"))
+    door.code("0000")
+    before = attempts(door)
+    door.wait(5.0)
+
+    for _ in range(10):
+        effects = entered(door, typed, door.at - age)
+        assert {type(effect) for effect in effects} <= {Show}
+    assert attempts(door) == before
+    assert len(door.store.load().visitors) == 1
+    # Nor has a right one ended the row.
+    assert [type(e) for e in events(door.code("0000"))] == [CodeDenied]
+    assert CodesLockedOut(Reader.KEYPAD, 60.0) in events(door.code("0000"))
+
+
+def test_what_was_entered_too_late_is_refused() -> None:
+    door = house()
+
+    assert entered(door, PIN, door.at - MAX_AGE - 0.01) == [Show(Indication.REFUSED)]
+
+
+@pytest.mark.parametrize("age", [0.0, MAX_AGE])
+@pytest.mark.parametrize("typed", [PIN, CARD])
+def test_what_was_entered_just_now_opens(typed: str, age: float) -> None:
+    door = house()
+
+    assert len(opened(entered(door, typed, door.at - age))) == 1
+
+
 # --- faults ---------------------------------------------------------------------------------------
 
 
@@ -286,6 +341,36 @@ def test_a_visitor_enters_once() -> None:
     assert first[0] == Append(VisitorAdmitted(GUEST), ForgetVisitor(GUEST))
     assert opened(first) == [(None, "visitor")]
     assert denials(door.code("777", after=10.0)) == [(Reason.WRONG_CODE, None)]
+
+
+@pytest.mark.parametrize("opener", ["pin", "exit"])
+def test_a_visitors_code_is_not_spent_while_the_door_is_open(opener: str) -> None:
+    door = house(visitor("guest", "777"))
+    effects = door.code(PIN) if opener == "pin" else door.give(ExitPressed())
+    assert opened(effects)
+
+    effects = door.code("777")
+    assert (events(effects), opened(effects)) == ([], [])
+    assert door.controller.wake_at == door.at + 4.0
+    assert len(door.store.load().visitors) == 1
+    assert opened(door.code("777", after=4.0)) == [(None, "visitor")]
+
+
+def test_a_visitor_whose_time_is_over_is_refused_at_an_open_door_too() -> None:
+    door = house(visitor("guest", "777", first=2e9))
+    door.code(PIN)
+
+    assert denials(door.code("777")) == [(Reason.NOT_YET_VALID, None)]
+
+
+def test_a_visitors_code_at_an_open_door_ends_a_row() -> None:
+    door = house(visitor("guest", "777"))
+    door.code("0000")
+    door.code("0000")
+    door.card(CARD)
+    door.code("777")
+
+    assert [type(e) for e in events(door.code("0000"))] == [CodeDenied]
 
 
 def test_a_visitors_code_is_spent_before_the_store_is_loaded_again() -> None:
@@ -358,6 +443,20 @@ def test_a_code_whose_time_is_over_is_forgotten_once() -> None:
         assert door.controller.handle(KeyPressed(), door.now)[1:] == expected
     assert door.load() == [Append(VisitorForgotten(GUEST), ForgetVisitor(GUEST))]
     assert door.load() == []
+
+
+def test_codes_that_lapse_together_are_forgotten_some_at_a_time() -> None:
+    many = [visitor(f"guest {n}", f"code {n}", last=WALL + 200.0) for n in range(50)]
+    door = house(*many)
+    door.at = 200.0
+
+    # As long as the store was not loaded again.
+    forgotten = [events(door.controller.handle(KeyPressed(), door.now)) for _ in range(5)]
+    assert [len(each) for each in forgotten] == [LAPSED_AT_ONCE, LAPSED_AT_ONCE, 10, 0, 0]
+    assert len({event for each in forgotten for event in each}) == 50
+    # And each load has the next ones forgotten.
+    door.load()
+    assert not door.store.load().visitors
 
 
 # --- what is shown --------------------------------------------------------------------------------

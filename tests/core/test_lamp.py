@@ -2,7 +2,7 @@ import pytest
 
 from agent.core.effects import Light
 from agent.core.inputs import Observed
-from agent.core.lamp import BURNS, DARK, Lamp
+from agent.core.lamp import BURNS, DARK, DAZZLED, Lamp
 from agent.core.types import QualityIssue
 
 ON, OFF = [Light(on=True)], [Light(on=False)]
@@ -74,6 +74,32 @@ def test_the_light_that_is_off_again_is_not_needed_by_day() -> None:
     lamp.tick(100.0)
 
     assert lamp.observed(frame(200.0, faces=1), 101.0) == []
+
+
+def test_what_moves_as_the_light_comes_on_is_nobody() -> None:
+    lamp = burning()
+
+    assert lamp.observed(frame(200.0, moved=True), 10.0 + DAZZLED - 0.1) == []
+    assert lamp.deadline == 10.0 + BURNS
+    assert lamp.observed(frame(200.0, moved=True), 10.0 + DAZZLED) == []
+    assert lamp.deadline == 10.0 + DAZZLED + BURNS
+
+
+def test_what_moves_as_the_light_goes_off_does_not_switch_it_on_again() -> None:
+    lamp = burning()
+    assert lamp.tick(30.0) == OFF
+
+    assert lamp.observed(frame(5.0, moved=True), 30.0 + DAZZLED - 0.1) == []
+    assert lamp.observed(frame(5.0, moved=True), 30.0 + DAZZLED) == ON
+
+
+def test_a_face_or_a_hand_has_light_even_then() -> None:
+    lamp = burning()
+    lamp.tick(30.0)
+
+    assert lamp.observed(frame(5.0, faces=1), 30.1) == ON
+    lamp.tick(60.0)
+    assert lamp.touched(60.1) == ON
 
 
 def test_a_clock_that_makes_no_sense_leaves_no_light_on() -> None:

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from agent.core.access import Access, Hours, Mode
 from agent.core.consent import Roll
-from agent.core.effects import Append, Erase, Indication, Show, SuspendConsent
+from agent.core.effects import Append, Effect, Erase, Indication, Show, SuspendConsent
 from agent.core.events import (
     Admitted,
     ConsentRenewed,
@@ -18,7 +19,7 @@ from agent.core.events import (
 from agent.core.inputs import Faulted, Recovered
 from agent.core.rules import Rules
 from agent.core.selfservice import ASKS, WAITS, SelfService
-from agent.core.types import EnrolmentCode, Method, Suspension, Terms
+from agent.core.types import EnrolmentCode, Method, Span, Suspension, Terms
 from tests.core.entries import House, denials, events, holding, memory, opened, shown, visitor
 from tests.core.people import MODEL, NOTICE, now_at, somebody
 
@@ -32,14 +33,38 @@ PAUSED = Append(
 RESUMED = Append(ConsentRenewed(ADA.id), SuspendConsent(ADA.id, None))
 
 
+NIGHT = (Span(0, 360),)
+
+
 def house(**changes: object) -> House:
     return House(memory(ADA, BEN, held=HELD, **changes), RULES)  # type: ignore[arg-type]
+
+
+def house_of(access: Access) -> House:
+    return House(memory(ADA, BEN, held=HELD), replace(RULES, access=access))
+
+
+def present(door: House, factor: str) -> list[Effect]:
+    match factor:
+        case "face":
+            return door.stand(ADA)
+        case "pin":
+            return door.code(PIN)
+        case _:
+            return door.card(CARD)
 
 
 def choosing(door: House) -> House:
     """Have Ada be asked what she wants."""
     door.hold()
     assert events(door.code(PIN)) == [SelfServiceBegun(ADA.id, Method.PIN)]
+    return door
+
+
+def leaving(door: House) -> House:
+    """Have Ada be asked once more who she is."""
+    choosing(door)
+    assert shown([*door.hold(), *door.hold()])[-1] is Indication.CONFIRM_AGAIN
     return door
 
 
@@ -62,6 +87,59 @@ def test_whoever_holds_the_button_and_is_known_is_asked_what_they_want(method: M
     assert opened(effects) == []
 
 
+@pytest.mark.parametrize(
+    ("mode", "factors", "method"),
+    [
+        (Mode.FACE_AND_PIN, ["pin", "face"], Method.FACE_AND_PIN),
+        (Mode.FACE_AND_PIN, ["face", "pin"], Method.FACE_AND_PIN),
+        (Mode.FACE_AND_PIN, ["card", "pin"], Method.CARD_AND_PIN),
+        (Mode.FACE, ["pin", "face"], Method.FACE),
+        (Mode.CARD, ["pin", "card"], Method.CARD),
+        (Mode.PIN, ["card", "pin"], Method.PIN),
+    ],
+)
+def test_somebody_is_known_by_what_opens_the_door_at_this_hour(
+    mode: Mode, factors: list[str], method: Method
+) -> None:
+    door = house_of(Access(Mode.ANY, (Hours(NIGHT, mode),)))
+    door.week_minute = 359
+    door.hold()
+
+    first, last = (present(door, factor) for factor in factors)
+
+    assert events(first) == []
+    assert events(last) == [SelfServiceBegun(ADA.id, method)]
+    assert opened([*first, *last]) == []
+
+
+@pytest.mark.parametrize("mode", [Mode.CARD, Mode.PIN])
+def test_nobody_is_known_by_a_face_that_opens_nothing(mode: Mode) -> None:
+    door = house_of(Access(mode))
+    door.hold()
+
+    assert door.stand(ADA, 9) == []
+
+
+def test_what_does_not_open_is_refused_to_whoever_says_who_they_are() -> None:
+    door = house_of(Access(Mode.FACE))
+    door.hold()
+
+    assert denials(door.card(CARD)) == [("method_not_allowed", ADA.id)]
+    assert events(door.stand(ADA)) == [SelfServiceBegun(ADA.id, Method.FACE)]
+
+
+@pytest.mark.parametrize("last", ["pin", "face"])
+def test_who_was_known_by_two_factors_has_used_both(last: str) -> None:
+    first = "face" if last == "pin" else "pin"
+    door = house_of(Access(Mode.FACE_AND_PIN))
+    door.hold()
+    present(door, first)
+    assert events(present(door, last)) == [SelfServiceBegun(ADA.id, Method.FACE_AND_PIN)]
+    door.push()
+
+    assert opened(present(door, last)) == []
+
+
 def test_nobody_else_is_asked_anything() -> None:
     door = house()
     door.hold()
@@ -78,15 +156,33 @@ def test_a_visitor_who_enters_meanwhile_enters() -> None:
 
 
 def test_whoever_is_revoked_may_leave_all_the_same() -> None:
-    door = choosing(house(revoked=True))
-
-    assert Erased(ADA.id) in events([effect for _ in range(3) for effect in door.hold()])
+    assert Erased(ADA.id) in events(leaving(house(revoked=True)).code(PIN))
 
 
 def test_nobody_is_let_in_by_standing_there_while_choosing() -> None:
     door = choosing(house())
 
-    assert [opened(door.stand(each, 5)) for each in (ADA, BEN)] == [[], []]
+    assert opened(door.stand(ADA, 9)) == []
+    assert door.push()[0] == PAUSED
+
+
+def test_somebody_elses_face_ends_it_and_enters() -> None:
+    door = choosing(house())
+
+    assert opened(door.stand(BEN)) == [(BEN.id, "face")]
+    assert events(door.push()) == []
+    assert shown(door.hold())[-1] is Indication.WHO_ARE_YOU
+
+
+def test_the_face_of_somebody_who_may_not_enter_ends_nothing() -> None:
+    door = choosing(house())
+    store = door.store
+    gone = replace(store.subjects[BEN.id], revoked=True)  # type: ignore[attr-defined]
+    store.subjects = {**store.subjects, BEN.id: gone}  # type: ignore[attr-defined]
+    door.load()
+    assert opened(door.stand(BEN)) == []
+
+    assert door.push()[0] == PAUSED
 
 
 @pytest.mark.parametrize(("late", "asked"), [(ASKS - 0.1, True), (ASKS, False)])
@@ -158,6 +254,74 @@ def test_nobody_pauses_the_only_way_in() -> None:
     assert door.push() == [Show(Indication.REFUSED)]
 
 
+SOMETIMES_BOTH = Access(Mode.ANY, (Hours(NIGHT, Mode.FACE_AND_PIN),))
+
+
+@pytest.mark.parametrize(
+    ("access", "factors", "pauses"),
+    [
+        (Access(Mode.FACE), ["face"], True),
+        (Access(Mode.CARD), ["card"], True),
+        (Access(Mode.PIN), ["pin"], True),
+        (Access(Mode.FACE_AND_PIN), ["pin", "face"], True),
+        (Access(Mode.FACE_AND_PIN), ["card", "pin"], True),
+        # A PIN alone would do away with the face that is asked for beside it at night.
+        (SOMETIMES_BOTH, ["pin"], False),
+        (SOMETIMES_BOTH, ["card"], False),
+        (SOMETIMES_BOTH, ["face"], False),
+        (Access(Mode.ANY, (Hours(NIGHT, Mode.FACE),)), ["pin"], False),
+        (Access(Mode.ANY, (Hours(NIGHT, Mode.FACE),)), ["face"], True),
+        (Access(Mode.ANY, (Hours(NIGHT, Mode.CARD),)), ["pin"], False),
+        (Access(Mode.ANY, (Hours(NIGHT, Mode.CARD),)), ["card"], True),
+    ],
+)
+def test_a_face_is_paused_by_what_opens_at_every_hour(
+    access: Access, factors: list[str], pauses: bool
+) -> None:
+    door = house_of(access)
+    door.hold()
+    known = [present(door, factor) for factor in factors][-1]
+    assert [type(event) for event in events(known)] == [SelfServiceBegun]
+
+    assert door.push()[0] == (PAUSED if pauses else Show(Indication.REFUSED))
+
+
+@pytest.mark.parametrize(
+    ("mode", "pin", "card", "pauses"),
+    [
+        (Mode.ANY, True, False, True),
+        (Mode.ANY, False, True, True),
+        (Mode.FACE, True, False, True),
+        (Mode.FACE, False, False, False),
+        (Mode.FACE_AND_PIN, True, False, False),
+        (Mode.FACE_AND_PIN, True, True, True),
+    ],
+)
+def test_whoever_pauses_the_face_has_another_way_in(
+    mode: Mode, pin: bool, card: bool, pauses: bool
+) -> None:
+    held = {ADA: holding(PIN if pin else None, *([CARD] if card else []))}
+    access = Access(mode, (Hours(NIGHT, mode),))
+    door = House(memory(ADA, held=held), replace(RULES, access=access))
+    door.hold()
+    if mode is Mode.FACE_AND_PIN:
+        door.code(PIN)
+    assert shown(door.stand(ADA))[-1] is Indication.CHOOSE
+
+    assert door.push()[0] == (PAUSED if pauses else Show(Indication.REFUSED))
+
+
+def test_a_way_in_that_some_hour_does_not_take_is_none() -> None:
+    access = Access(Mode.FACE, (Hours(NIGHT, Mode.FACE_AND_PIN),))
+    held = {ADA: holding(PIN)}
+    door = House(memory(ADA, held=held), replace(RULES, access=access), week_minute=0)
+    door.hold()
+    door.code(PIN)
+    assert shown(door.stand(ADA))[-1] is Indication.CHOOSE
+
+    assert door.push() == [Show(Indication.REFUSED)]
+
+
 @pytest.mark.parametrize(
     "changes", [{"consent": None}, {"suspended": Suspension.WITHDRAWN}, {"minor": True}]
 )
@@ -177,17 +341,78 @@ def test_who_resumes_and_has_another_objection_is_suspended_for_that() -> None:
 # --- leaving --------------------------------------------------------------------------------------
 
 
-def test_whoever_holds_the_button_and_confirms_twice_is_erased() -> None:
+@pytest.mark.parametrize("factor", ["face", "pin", "card"])
+def test_whoever_holds_the_button_twice_and_is_known_once_more_is_erased(factor: str) -> None:
     door = choosing(house())
 
     assert door.hold() == [Show(Indication.CONFIRM)]
     assert door.hold() == [Show(Indication.CONFIRM_AGAIN)]
-    assert door.hold() == [
+    assert present(door, factor)[-2:] == [
         Show(Indication.LEAVING),
         Append(Erased(ADA.id), Erase(ADA.id)),
     ]
     assert list(door.store.load().subjects) == [BEN.id]
     assert denials(door.code(PIN)) == [("wrong_code", None)]
+
+
+def test_nobody_is_erased_by_the_button_alone() -> None:
+    door = leaving(house())
+
+    assert [effect for _ in range(9) for effect in door.hold()] == []
+    assert len(door.store.load().subjects) == 2
+
+
+def test_somebody_else_who_is_known_ends_it_and_erases_nobody() -> None:
+    door = leaving(house())
+
+    assert door.code("1357") == [Show(Indication.IDLE)]
+    assert shown(door.hold()) == [Indication.WHO_ARE_YOU]
+    assert len(door.store.load().subjects) == 2
+
+
+def test_somebody_elses_face_ends_it_and_erases_nobody() -> None:
+    door = leaving(house())
+
+    assert (opened(effects := door.stand(BEN, 3)), events(effects)) == ([], [])
+    assert opened(door.stand(BEN, 3)) == [(BEN.id, "face")]
+    assert len(door.store.load().subjects) == 2
+
+
+def test_where_two_factors_open_nobody_is_erased_by_one() -> None:
+    door = house_of(Access(Mode.FACE_AND_PIN))
+    for holds, comes in ((1, SelfServiceBegun), (2, Erased)):
+        for _ in range(holds):
+            door.hold()
+        assert events(door.stand(ADA)) == []
+        assert [type(event) for event in events(door.code(PIN))] == [comes]
+
+
+@pytest.mark.parametrize("factor", ["pin", "face"])
+def test_the_factors_by_which_somebody_was_known_do_not_make_them_known_again(factor: str) -> None:
+    door = house_of(Access(Mode.FACE_AND_PIN))
+    door.hold(after=0.1)
+    for each in ("face", "pin") if factor == "pin" else ("pin", "face"):
+        present(door, each)
+    door.hold(after=0.1)
+    door.hold(after=0.1)
+
+    assert events(present(door, factor)) == []
+    assert len(door.store.load().subjects) == 2
+
+
+def test_whoever_leaves_is_known_once_more_in_time() -> None:
+    for late in (False, True):
+        effects = leaving(house()).code(PIN, after=WAITS if late else WAITS - 0.1)
+        assert [type(event) for event in events(effects)] == [Admitted if late else Erased]
+
+
+def test_what_was_confirmed_once_is_to_be_confirmed_anew() -> None:
+    door = leaving(house())
+    door.wait(WAITS)
+    choosing(door)
+
+    assert opened(door.code(PIN)) == [(ADA.id, "pin")]
+    assert len(door.store.load().subjects) == 2
 
 
 @pytest.mark.parametrize("holds", [1, 2])
@@ -221,7 +446,7 @@ def test_whoever_left_is_not_compared_with_before_that_is_committed() -> None:
     door.load()
     door.give(Recovered(Part.STORE))
     choosing(door)
-    effects = [effect for _ in range(3) for effect in door.hold(after=0.1)]
+    effects = [*door.hold(after=0.1), *door.hold(after=0.1), *door.code(PIN, after=0.1)]
     assert shown(effects)[-1] is Indication.LEAVING
     assert not any(isinstance(e, Erased) for e in events(effects))
 
@@ -229,11 +454,12 @@ def test_whoever_left_is_not_compared_with_before_that_is_committed() -> None:
 
 
 def test_whoever_was_erased_meanwhile_cannot_leave_again() -> None:
-    door = choosing(house())
+    door = leaving(house())
     door.store.subjects = {}  # type: ignore[attr-defined]
     door.load()
 
-    assert events([effect for _ in range(3) for effect in door.hold()]) == []
+    assert denials(effects := door.code(PIN)) == [("wrong_code", None)]
+    assert Indication.LEAVING not in shown(effects)
 
 
 def test_whoever_was_erased_meanwhile_cannot_pause() -> None:
@@ -260,9 +486,8 @@ def test_a_fault_ends_it_and_begins_none(part: Part) -> None:
 def test_a_camera_at_fault_keeps_nobody_from_leaving() -> None:
     door = house()
     door.give(Faulted(Part.CAMERA, "gone"))
-    choosing(door)
 
-    assert Erased(ADA.id) in events([effect for _ in range(3) for effect in door.hold()])
+    assert Erased(ADA.id) in events(leaving(door).code(PIN))
 
 
 @pytest.mark.parametrize("typed", [PIN, "1357"])
@@ -283,8 +508,8 @@ def test_where_an_enrolment_is_expected_the_button_begins_that() -> None:
 
 
 def test_a_service_that_nobody_asked_for_does_nothing() -> None:
-    service = SelfService(Roll(NOTICE, MODEL))
+    service = SelfService(Roll(NOTICE, MODEL), lambda *_: True)
 
-    assert (service.asks, service.serves) == (False, False)
+    assert (service.asks, service.serving) == (False, None)
     assert service.end() == service.tick(1e9) == []
     assert service.held(now_at(1.0)) == service.pushed(now_at(1.0)) == []
