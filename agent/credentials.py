@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from agent import app
+from agent.adapters.typed import CARD_CHARACTERS, CODE_DIGITS
 from agent.core.credentials import Credentials, Visitor, VisitorId
 from agent.core.effects import Enrol, ForgetVisitor, Invite, SetCredentials
 from agent.core.events import CredentialsChanged, Enrolled, VisitorForgotten, VisitorInvited
@@ -12,10 +13,9 @@ from agent.core.types import AuthorityKind, Subject, SubjectId, Terms
 from agent.errors import ConfigError, StoreError
 from agent.ports import Clock, Digest, Recorded, Store
 
-PIN_DIGITS = range(6, 13)
+PIN_DIGITS = range(6, CODE_DIGITS.stop)
 """How many a PIN may have; one that is made has the fewest."""
 VISITOR_DIGITS = 8
-CARD_CHARACTERS = range(4, 65)
 REPEATED = (1, 2, 3)
 """Digits that a PIN may not be made of by repeating them."""
 

@@ -15,13 +15,13 @@ from argon2.exceptions import HashingError
 from argon2.low_level import Type, hash_secret_raw
 
 from agent.adapters.vault import derive
+from agent.core.credentials import DIGEST_BYTES
 from agent.errors import DeviceError
 from agent.ports import DeviceKey
 
 MEMORY_KIB = 19 * 1024
 PASSES = 2
 LANES = 1
-DIGEST_BYTES = 32
 SALT_BYTES = 16
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from agent.core.credentials import Attempts, Credentials, Visitor, VisitorId
+from agent.core.credentials import DIGEST_BYTES, Attempts, Credentials, Visitor, VisitorId
 from agent.core.effects import Invite
 from agent.core.policy import format_schedule
 from agent.core.types import (
@@ -25,7 +25,6 @@ from agent.ports import Resident, SubjectRow
 
 LONGEST = 3000
 """Bytes of a sealed row, at most: with the rest of it they fit a page."""
-DIGEST_BYTES = 32
 _T = TypeVar("_T")
 
 

@@ -11,7 +11,7 @@ from agent.core.effects import Append, Change, Effect, Indication, Show
 from agent.core.enroller import Enroller
 from agent.core.events import Admitted, Granted
 from agent.core.policy import admissible
-from agent.core.rules import Rules
+from agent.core.rules import MORE_TIME, Rules
 from agent.core.types import Grant, Method, Now, Reason, Subject, SubjectId
 
 
@@ -29,8 +29,6 @@ _TOGETHER = {
     Factor.CARD: ((Factor.PIN, Method.CARD_AND_PIN),),
     Factor.PIN: ((Factor.FACE, Method.FACE_AND_PIN), (Factor.CARD, Method.CARD_AND_PIN)),
 }
-MORE_TIME = 2.0
-"""How much longer the door waits for those who need more time."""
 
 
 STRONG = frozenset({Method.FACE, Method.FACE_AND_PIN, Method.CARD_AND_PIN})

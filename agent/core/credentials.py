@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
 
+DIGEST_BYTES = 32
 VisitorId = NewType("VisitorId", str)
 """A random pseudonym of one visit, never a name."""
 

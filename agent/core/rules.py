@@ -12,6 +12,9 @@ from agent.core.policy import Lockout
 from agent.core.throttle import Codes
 from agent.core.types import Notice, SubjectId
 
+MORE_TIME = 2.0
+"""How much longer the door waits for those who need more time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:

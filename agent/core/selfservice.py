@@ -11,14 +11,13 @@ from collections.abc import Callable
 from agent.core.consent import Roll
 from agent.core.effects import Append, Effect, Indication, Show, SuspendConsent
 from agent.core.events import ConsentRenewed, ConsentSuspended, SelfServiceBegun
+from agent.core.rules import MORE_TIME
 from agent.core.types import Method, Now, Subject, SubjectId, Suspension
 
 ASKS = 15.0
 """Seconds within which whoever held the button must be known."""
 WAITS = 20.0
 """Seconds between two things that a resident does."""
-MORE_TIME = 2.0
-"""How much longer it waits for those who need more time."""
 
 
 class SelfService:
