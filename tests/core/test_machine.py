@@ -595,7 +595,7 @@ class Machine(RuleBasedStateMachine):
         may = account.authority(wanted, self.now) and not account.blocked
         free = account.enrolling is None or self.clock >= account.enrolling.until
         serving = account.serving if isinstance(wanted, EnrolButtonHeld) else None
-        serves = serving is not None and serving.subject is not None and self.clock < serving.until
+        serves = serving is not None and self.clock < serving.until
         self.give(wanted)
         if may and free and not serves and not self.disk_full:
             begun = account.enrolling is not None and account.enrolling.subject == wanted.subject
