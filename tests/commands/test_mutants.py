@@ -251,9 +251,9 @@ MUTANTS: dict[str, list[Edit]] = {
     ],
     "a store at fault takes orders": [(REMOTE, "if Part.STORE in faults:", "if False:")],
     "a door at fault takes commands": [
-        (REMOTE, "if order.operation is Operation.UNLOCK and faults & STOP", "if False and STOP")
+        (REMOTE, "if order.operation is Operation.UNLOCK and faults & FOR", "if False and FOR")
     ],
-    "a door at fault takes presses": [(REMOTE, "if faults & STOP_UNLOCKING:", "if False:")],
+    "a door at fault takes presses": [(REMOTE, "if faults & FOR_CODES:", "if False:")],
     "a door that is open opens again": [
         (DOOR, "if self.deadline is not None:\n            return []", "pass")
     ],

@@ -8,10 +8,10 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 from agent.core.access import Access, Mode
-from agent.core.credentials import Reader, Visitor, VisitorId
+from agent.core.credentials import Credentials, Reader, Visitor, VisitorId
 from agent.core.effects import Append, Effect, Energise, Erase, ForgetVisitor, SetAttempts
 from agent.core.events import (
     Admitted,
@@ -21,6 +21,7 @@ from agent.core.events import (
     ConsentSuspended,
     Denied,
     DuressSignalled,
+    EnrolmentStarted,
     Erased,
     Granted,
     Part,
@@ -48,20 +49,35 @@ OPENS: Mapping[tuple[Mode, bool], set[str]] = {
     (Mode.PIN, True): {"pin"} | TWO,
     (Mode.PIN, False): {"pin", "card+pin"},
 }
+STRONG = {"face"} | TWO
+"""What an administrator must have entered by to enrol somebody."""
 GOES_WITH = {"face": ["pin"], "card": ["pin"], "pin": ["face", "card"]}
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What comes of an input: somebody is let in, denied or known; or nothing does."""
+    """What comes of an input: somebody is let in, denied or known; or nothing does.
+
+    calls: who calls for help with it.
+    """
 
     kind: str = "nothing"
     who: str | None = None
     how: str = ""
-    duress: bool = False
+    calls: SubjectId | None = None
 
 
 NOTHING = Outcome()
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A factor that waits for another. forced: by the PIN for duress."""
+
+    who: SubjectId
+    until: float
+    held: Credentials
+    forced: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +119,13 @@ class Account:
     committed: Wrong = field(default_factory=Wrong)
     serving: SubjectId | None = None
     serving_until: float | None = None
+    known_by: str = ""
     holds: int = 0
-    shown: dict[str, tuple[SubjectId, float, bool]] = field(default_factory=dict)
+    shown: dict[str, Shown] = field(default_factory=dict)
+    opened_by: str = ""
+    visit: tuple[SubjectId, float] | None = None
+    enrols: bool = False
+    rests_until: dict[SubjectId, float] = field(default_factory=dict)
     due: dict[SubjectId, object] = field(default_factory=dict)
     compared: list[float] = field(default_factory=list)
 
@@ -120,6 +141,8 @@ class Account:
                 self.wrong.until[reader] = now + seconds if seconds else -math.inf
         self.faults, self.leaving, self.due = set(), set(), {}
         self.shown, self.serving, self.serving_until, self.open_until = {}, None, None, None
+        self.rests_until = {}
+        self.visit, self.enrols = None, False
 
     def load(
         self, subjects: Mapping[SubjectId, Subject], visitors: Mapping[VisitorId, Visitor]
@@ -137,6 +160,11 @@ class Account:
         """Whether somebody is matched by the face."""
         who = self.subjects.get(subject)
         return who is not None and who.consent is not None and who.suspended is None
+
+    @property
+    def asks(self) -> bool:
+        """Whether somebody is to be known, for the first time or once more."""
+        return self.serving_until is not None and (self.serving is None or self.holds > 1)
 
     def _level(self, now: float) -> float:
         gone = (now - self.wrong.at) / self.rules.codes.drain_seconds
@@ -166,15 +194,17 @@ class Account:
             self.open_until = None
         if self.serving_until is not None and now.monotonic >= self.serving_until:
             self.serving = self.serving_until = None
-        self.shown = {f: known for f, known in self.shown.items() if now.monotonic < known[1]}
+        self.shown = {f: known for f, known in self.shown.items() if now.monotonic < known.until}
 
-    def typed(self, text: str, now: Now) -> Outcome:
-        """Say what must come of a code."""
-        if self._refuses(Reader.KEYPAD, now):
+    def typed(self, text: str, now: Now, age: float = 0.0) -> Outcome:
+        """Say what must come of a code. age: seconds since the last key."""
+        if self._refuses(Reader.KEYPAD, now, age):
             return NOTHING
         for holder in self.holders:
             if holder.person.id in self.subjects and text in {holder.pin, holder.duress}:
-                return self._presented(holder, "pin", now, duress=text == holder.duress)
+                forced = text == holder.duress
+                outcome = self._decide(holder.person.id, "pin", now, forced=forced)
+                return replace(outcome, calls=holder.person.id if forced else None)
         visit = self.visits.get(text)
         visitor = self.visitors.get(visit) if visit is not None else None
         if visitor is None:
@@ -187,27 +217,37 @@ class Account:
             return Outcome("denied", None, Reason.EXPIRED)
         promise(visitor.id not in self.spent, "a visit that was made twice")
         self._right(Reader.KEYPAD)
+        if self.open_until is not None:
+            self.reached["a visitor at an open door"] += 1
+            return NOTHING
         return Outcome("visit", visitor.id, "visitor")
 
-    def held_to_reader(self, number: str, now: Now) -> Outcome:
-        """Say what must come of a card."""
-        if self._refuses(Reader.CARD_READER, now):
+    def held_to_reader(self, number: str, now: Now, age: float = 0.0) -> Outcome:
+        """Say what must come of a card. age: seconds since it was read."""
+        if self._refuses(Reader.CARD_READER, now, age):
             return NOTHING
         for holder in self.holders:
             if holder.person.id in self.subjects and number == holder.card:
-                return self._presented(holder, "card", now, duress=False)
+                return self._decide(holder.person.id, "card", now)
         return self._mistaken(Reader.CARD_READER, now)
 
     def recognised(self, person: Person, now: Now) -> Outcome:
         """Say what must come of a face that was seen for long enough."""
         blind = self.faults & {Part.CAMERA, Part.STORE, Part.RELEASE}
-        if blind or self.serving is not None or not self.has_face(person.id):
+        chooses = self.serving == person.id and not self.asks
+        rests = not self.asks and now.monotonic < self.rests_until.get(person.id, -math.inf)
+        if blind or chooses or rests or not self.has_face(person.id):
             return NOTHING
-        if self.serving_until is not None:
-            return self._known(person.id, "face", now)
-        return self._decide(person.id, "face", now, duress=False)
+        opens = self._opens(now, face=True)
+        if "face" not in opens and ("face+pin" not in opens or "pin" in opens):
+            self.reached["a face that is not looked at"] += 1
+            return NOTHING
+        return self._decide(person.id, "face", now)
 
-    def _refuses(self, reader: Reader, now: Now) -> bool:
+    def _refuses(self, reader: Reader, now: Now, age: float) -> bool:
+        if not 0 <= age <= 3:
+            self.reached["refused for coming too late"] += 1
+            return True
         if self.faults & {Part.STORE, Part.RELEASE}:
             self.reached["refused for a fault"] += 1
             return True
@@ -216,13 +256,18 @@ class Account:
             return True
         return False
 
-    def _presented(self, holder: Holder, factor: str, now: Now, *, duress: bool) -> Outcome:
-        if self.serving_until is not None and self.serving is None:
-            return self._known(holder.person.id, factor, now)
-        return self._decide(holder.person.id, factor, now, duress=duress)
-
     def _known(self, subject: SubjectId, method: str, now: Now) -> Outcome:
-        self.serving, self.holds = subject, 0
+        self.shown.clear()
+        if self.serving is not None:
+            if self.serving == subject:
+                self.due[subject] = Erased
+                self.leaving.add(subject)
+                del self.subjects[subject]
+            else:
+                self.reached["left to somebody else"] += 1
+            self.serving = self.serving_until = None
+            return NOTHING
+        self.serving, self.known_by, self.holds = subject, method, 0
         self._goes_on(now)
         return Outcome("known", subject, method)
 
@@ -256,50 +301,63 @@ class Account:
             return Reason.OUTSIDE_SCHEDULE
         return None
 
-    def _decide(self, who: SubjectId, factor: str, now: Now, *, duress: bool) -> Outcome:
-        subject, at = self.subjects[who], now.monotonic
-        objection = self._objection(subject, now)
+    def _opens(self, now: Now, *, face: bool) -> set[str]:
+        return set.intersection(*(OPENS[mode, face] for mode in self._in_force(now)))
+
+    def _decide(self, who: SubjectId, factor: str, now: Now, *, forced: bool = False) -> Outcome:
+        subject, at, asks = self.subjects[who], now.monotonic, self.asks
+        objection = None if asks else self._objection(subject, now)
         if objection is not None:
             return Outcome("denied", who, objection)
-        face = self.has_face(who)
-        allowed = set.intersection(*(OPENS[mode, face] for mode in self._in_force(now)))
+        allowed = self._opens(now, face=self.has_face(who))
         method, waits = factor if factor in allowed else "", False
         for other in GOES_WITH[factor]:
             both = f"{'face' if 'face' in {factor, other} else 'card'}+pin"
             if both in allowed and not method:
                 waits = True
                 known = self.shown.get(other)
-                method = both if known is not None and known[0] == who else ""
+                held = subject.credentials
+                counts = known is not None and (known.who, known.held) == (who, held)
+                method = both if counts else ""
         if not method and not waits:
             return Outcome("denied", who, Reason.METHOD_NOT_ALLOWED)
         if factor in READERS:
             self._right(READERS[factor])
+        if not asks and (method or factor in READERS):
             self.serving = self.serving_until = None
         if not method:
             patience = self.rules.codes.second_factor_seconds * (2 if subject.accessible else 1)
-            self.shown[factor] = (who, at + patience, duress)
+            self.shown[factor] = Shown(who, at + patience, subject.credentials, forced)
             self.reached["a second factor is waited for"] += 1
             return NOTHING
-        duress = duress or any(each[0] == who and each[2] for each in self.shown.values())
+        if asks:
+            return self._known(who, method, now)
+        forced = forced or any(each.who == who and each.forced for each in self.shown.values())
         self.shown.clear()
-        return Outcome("open", who, method, duress)
+        rested = at + self.rules.recognition.cooldown
+        self.rests_until[who] = rested if self.open_until is None else self.open_until
+        if subject.administrator and method in STRONG and not forced:
+            self.visit = (who, at)
+        return Outcome("open", who, method)
 
     def button_held(self, now: Now) -> None:
         """Somebody held the button."""
-        if self.serving is not None:
-            self.holds += 1
-            self._goes_on(now)
-            if self.holds == 3:
-                if self.serving in self.subjects:
-                    self.due[self.serving] = Erased
-                    self.leaving.add(self.serving)
-                    del self.subjects[self.serving]
-                self.serving = self.serving_until = None
+        if self.serving_until is not None:
+            if not self.asks:
+                self.holds += 1
+                self._goes_on(now)
         elif not self.faults & {Part.STORE, Part.RELEASE}:
-            self.serving_until = now.monotonic + 15
+            seconds = self.rules.enrolment.authority_seconds
+            if self.visit is not None and now.monotonic <= self.visit[1] + seconds:
+                self.enrols = True
+            else:
+                self.serving_until = now.monotonic + 15
 
     def button_pushed(self, now: Now) -> None:
         """Somebody pushed the button."""
+        if self.enrols:
+            self.enrols = False
+            return
         who, self.holds, confirming = self.serving, 0, self.holds > 0
         if who is not None and confirming:
             self._goes_on(now)
@@ -310,14 +368,30 @@ class Account:
             return
         if known.suspended is Suspension.PAUSED:
             self.due[known.id] = ConsentRenewed
-        elif known.suspended is None and (known.credentials.pin or known.credentials.cards):
+        elif known.suspended is None and self._may_pause(known):
             self.due[known.id] = ConsentSuspended
+
+    def _may_pause(self, subject: Subject) -> bool:
+        """Whether whoever is known by this needs the face at no hour."""
+        pin, card = subject.credentials.pin is not None, bool(subject.credentials.cards)
+        ways = {
+            way for way, has in (("pin", pin), ("card", card), ("card+pin", pin and card)) if has
+        }
+        access = self.rules.access
+        return all(
+            self.known_by in OPENS[mode, True] and ways & OPENS[mode, False]
+            for mode in (access.mode, *(hours.mode for hours in access.hours))
+        )
 
     def failed(self, part: Part) -> None:
         """A part is at fault from now on."""
         self.faults.add(part)
         if part in {Part.STORE, Part.RELEASE, Part.CAMERA}:
             self.shown.clear()
+            self.rests_until.clear()
+            self.visit, self.enrols = None, False
+        if part is Part.CAMERA and self.opened_by in {"face", "face+pin"}:
+            self.open_until = None
         if part in {Part.STORE, Part.RELEASE}:
             self.serving = self.serving_until = self.open_until = None
 
@@ -329,25 +403,33 @@ class Account:
         if came.kind in {"open", "visit"} and came != expected:
             right = (expected.kind, expected.who, expected.how)
             promise((came.kind, came.who, came.how) == right, "an opening that nobody may have")
-            promise(came.duress is expected.duress, "a duress that is not told, or none that is")
+        promise(came.calls == expected.calls, "a duress that is not told, or none that is")
         promise(came == expected, f"{came} and not {expected}")
         self._opened(came, now, effects)
         for effect in effects:
             if isinstance(effect, Append):
                 self._recorded(effect, now)
+        begun = any(
+            isinstance(e, Append) and isinstance(e.event, EnrolmentStarted) for e in effects
+        )
+        promise(not begun or self.enrols, "an enrolment that nobody may begin")
+        self.reached["an administrator enrols"] += begun
         late = {s: event for s, event in self.due.items() if event is not Erased}
         promise(not late, "a wish that the door does not fulfil")
         self.reached[f"{came.kind}: {came.how}"] += 1
-        self.reached["duress"] += came.duress
+        self.reached["duress"] += came.calls is not None
 
     def _came(self, effects: Sequence[Effect]) -> Outcome:
-        found = []
+        found: list[Outcome] = []
+        calls: list[SubjectId] = []
         events = [effect.event for effect in effects if isinstance(effect, Append)]
         for event in events:
             match event:
                 case Granted() | Admitted():
-                    duress = DuressSignalled(event.subject) in events
-                    found.append(Outcome("open", event.subject, event.method, duress))
+                    found.append(Outcome("open", event.subject, event.method))
+                case DuressSignalled():
+                    promise(not found, "a duress that is told after something else")
+                    calls.append(event.subject)
                 case VisitorAdmitted():
                     found.append(Outcome("visit", event.visitor, "visitor"))
                 case CodeDenied() | Denied():
@@ -356,8 +438,8 @@ class Account:
                     found.append(Outcome("known", event.subject, event.method))
                 case _:
                     pass
-        promise(len(found) <= 1, "two answers to one input")
-        return found[0] if found else NOTHING
+        promise(len(found) <= 1 and len(calls) <= 1, "two answers to one input")
+        return replace(found[0] if found else NOTHING, calls=calls[0] if calls else None)
 
     def _opened(self, came: Outcome, now: Now, effects: Sequence[Effect]) -> None:
         released = [number for number, each in enumerate(effects) if isinstance(each, Energise)]
@@ -375,11 +457,7 @@ class Account:
             slow = who is not None and self.subjects[SubjectId(who)].accessible
             seconds = self.rules.accessible_seconds if slow else self.rules.release_seconds
             promise(energise.seconds == seconds, "a release of another length")
-            self.open_until = now.monotonic + seconds
-        told = [
-            e for e in effects if isinstance(e, Append) and isinstance(e.event, DuressSignalled)
-        ]
-        promise(len(told) == came.duress, "a duress that nobody is under")
+            self.open_until, self.opened_by = now.monotonic + seconds, came.how
 
     def _recorded(self, append: Append, now: Now) -> None:
         event, change = append.event, append.change

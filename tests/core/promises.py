@@ -138,6 +138,10 @@ class Enrolling:
     terms: Terms
 
 
+CONFIRMING = 2
+"""Times that the button is held before whoever leaves is to be known once more."""
+
+
 @dataclass(slots=True)
 class Serving:
     """A self-service under way. subject: None until it is known who is there."""
@@ -145,6 +149,11 @@ class Serving:
     until: float
     subject: SubjectId | None = None
     holds: int = 0
+
+    @property
+    def asks(self) -> bool:
+        """Whether somebody is to be known, for the first time or once more."""
+        return self.subject is None or self.holds == CONFIRMING
 
 
 @dataclass(slots=True)
@@ -177,6 +186,9 @@ class Account:
     _showing: Indication = Indication.IDLE
     _dark: bool = False
     _lit: bool = False
+    _switched_at: float = -math.inf
+    _forgetful: bool = False
+    """Whether the door may have forgotten the first of the evidence, of whoever was choosing."""
     _owed: SubjectId | None = None
     _lockout_owed: bool = False
     _spending_owed: bool = False
@@ -394,6 +406,7 @@ class Account:
     def _light(self, happened: Input, now: Now) -> None:
         if self.lit_until is not None and now.monotonic >= self.lit_until:
             self.lit_until = None
+            self._switched_at = now.monotonic
         touched = isinstance(happened, EnrolButtonHeld)
         if isinstance(happened, Observed):
             age = now.monotonic - happened.captured_at
@@ -401,18 +414,19 @@ class Account:
                 return
             if self.lit_until is None:
                 self._dark = happened.nearest is QualityIssue.TOO_DARK or happened.luma < 40
-            touched = happened.faces > 0 or happened.moved
+            # The light that comes on, or goes off, moves nothing.
+            moved = happened.moved and now.monotonic - self._switched_at >= 1
+            touched = happened.faces > 0 or moved
         if touched and self._dark:
+            if self.lit_until is None:
+                self._switched_at = now.monotonic
             self.lit_until = now.monotonic + 20
 
     def _hold_button(self, happened: EnrolButtonHeld, now: Now) -> None:
         enrols = self.enrolling is not None and now.monotonic < self.enrolling.until
-        if self.serving is not None and self.serving.subject is not None:
-            self.serving.holds, self.serving.until = self.serving.holds + 1, now.monotonic + 20
-            if self.serving.holds == 3:
-                self._order_erasure(self.serving.subject)
-                self.serving = None
-                self.reached["left by the button"] += 1
+        if self.serving is not None:
+            if not self.serving.asks:
+                self.serving.holds, self.serving.until = self.serving.holds + 1, now.monotonic + 20
         elif not (
             enrols or self.authority(happened, now) or self.faults & BLOCKING - {Part.CAMERA}
         ):
@@ -438,9 +452,8 @@ class Account:
         if self.enrolling is not None and now.monotonic < self.enrolling.until:
             self.evidence.clear()
             return
-        if self.serving is not None and self.serving.subject is not None:
-            self.evidence.clear()
-            return
+        if self.serving is not None and not self.serving.asks:
+            self._forgetful = True
         looking = not self.locked_out(now) and now.monotonic >= self.retry_at
         if not looking or not isinstance(seen.nearest, Probe):
             return
@@ -450,6 +463,7 @@ class Account:
             self.evidence.clear()
         if not self.evidence:
             self._begun_at = seen.captured_at
+            self._forgetful = self.serving is not None and not self.serving.asks
         self._newest_at = seen.captured_at
         embedding = seen.nearest.embedding
         self.evidence.append((seen.captured_at, self.person_of(embedding), embedding.model))
@@ -485,6 +499,8 @@ class Account:
                         "an indication shown twice",
                     )
                     self._showing = effect.indication
+                    if isinstance(happened, Observed):
+                        self._known_again(effect.indication)
                 case Light():
                     promise(effect.on is not self._lit, "a light switched to what it is")
                     self._lit = effect.on
@@ -568,6 +584,24 @@ class Account:
             case _:
                 pass
 
+    def _known_again(self, shown: Indication) -> None:
+        """Somebody was known once more, and leaves, or somebody else was."""
+        confirms = self.serving is not None and self.serving.holds == CONFIRMING
+        leaves = shown is Indication.LEAVING
+        promise(confirms or not leaves, "somebody who leaves and was not asked again")
+        if self.serving is None or not confirms or shown not in {shown.IDLE, shown.LEAVING}:
+            return
+        who = self.present.get(self.serving.subject) if self.serving.subject else None
+        if leaves and who is not None:
+            self._proven(who, self.rules.recognition.min_frames)
+            self._order_erasure(who.subject.id)
+            self.reached["left by the button"] += 1
+        else:
+            self.reached["left to somebody else"] += 1
+        promise(who is not None or not leaves, "somebody who leaves and is not there")
+        self.serving = None
+        self.evidence.clear()
+
     def _live(self, now: Now) -> bool:
         ages = [now.monotonic - code.issued_at for code in self.codes]
         return any(0 <= age <= self.rules.enrolment.authority_seconds for age in ages)
@@ -577,7 +611,13 @@ class Account:
         promise(isinstance(happened, Observed), "a grant without a frame")
         promise(not self.blocked, "a grant in spite of a fault")
         promise(self.enrolling is None, "a grant during an enrolment")
-        promise(self.serving is None, "a grant to somebody who held the button")
+        self._trim(event.frames)
+        chooses = self.serving is not None and (
+            self.serving.asks or self.serving.subject == event.subject
+        )
+        promise(not chooses, "a grant to somebody who held the button")
+        self.reached["a grant while another chooses"] += self.serving is not None
+        self.serving = None
         promise(not self.locked_out(now), "a grant in a lockout")
         promise(now.monotonic >= self.retry_at, "a grant right after a refusal")
         promise(who is not None, "a grant to somebody who is not enrolled or has not consented")
@@ -615,8 +655,14 @@ class Account:
             same = self.same(person)
             promise(not same or who in same, "a resident taken for another")
 
+    def _trim(self, frames: int) -> None:
+        """Take the last frames for all there were, if the door may have forgotten the first."""
+        if self._forgetful and 0 < frames <= len(self.evidence):
+            del self.evidence[:-frames]
+
     def _denied(self, event: Denied, now: Now) -> None:
         rules = self.rules
+        self._trim(event.frames)
         if event.reason in STRANGERS_REASONS:
             promise(event.subject is None, "a stranger named")
             promise(bool(self.evidence), "a refusal of nobody")

@@ -180,17 +180,18 @@ class EntryMachine(RuleBasedStateMachine):
 
     # --- people -----------------------------------------------------------------------------------
 
-    def types(self, text: str, after: float = 1.0, *, ticks: bool = True) -> None:
+    def types(self, text: str, after: float = 1.0, *, ticks: bool = True, age: float = 0.0) -> None:
         if ticks:
             self.wait(after)
         else:
             self.passes(after)
-        self.give(CodeEntered(digest(text), self.now.monotonic), self.account.typed(text, self.now))
+        typed = CodeEntered(digest(text), self.clock - age)
+        self.give(typed, self.account.typed(text, self.now, age))
 
-    def holds_card(self, number: str, after: float = 1.0) -> None:
+    def holds_card(self, number: str, after: float = 1.0, age: float = 0.0) -> None:
         self.wait(after)
-        held = CardPresented(digest(number), self.now.monotonic)
-        self.give(held, self.account.held_to_reader(number, self.now))
+        held = CardPresented(digest(number), self.clock - age)
+        self.give(held, self.account.held_to_reader(number, self.now, age))
 
     def looks(self, person: Person) -> None:
         """Until the door must have decided, and with nothing in the way of it."""
@@ -254,6 +255,21 @@ class EntryMachine(RuleBasedStateMachine):
         self.looks(STRANGER)
         self.types(holder.card)
         self.holds_card(holder.duress)
+
+    @rule(
+        holder=holders,
+        age=st.sampled_from([2.9, 3.1, 60.0, -0.1, float("nan")]),
+        wrong=st.booleans(),
+    )
+    def what_was_entered_comes_late(self, holder: Holder, age: float, wrong: bool) -> None:
+        self.lives_there(holder)
+        if wrong:
+            for _ in range(3):
+                self.guesses += 1
+                self.types(f"wrong {self.guesses}", age=age)
+        self.types(holder.duress, 6.0, age=age)
+        self.types(holder.pin, 6.0, age=age)
+        self.holds_card(holder.card, 6.0, age=age)
 
     @rule(seconds=st.sampled_from([0.5, 6.0, 31.0, 61.0, 101.0, 700.0]))
     def nobody_comes(self, seconds: float) -> None:
@@ -320,6 +336,14 @@ class EntryMachine(RuleBasedStateMachine):
                 self.types(code, pause, ticks=False)
             self.trusted = True
 
+    @rule(holder=holders, pause=st.sampled_from([1.0, 4.0, 5.0, 15.0]))
+    def a_visitor_comes_while_the_door_is_open(self, holder: Holder, pause: float) -> None:
+        self.lives_there(holder)
+        code = self.invites((-10.0, 300.0))
+        self.shows(holder, "card")
+        for after in (0.5, pause, 16.0, 16.0):
+            self.types(code, after)
+
     def invites(self, window: tuple[float, float]) -> str:
         name = f"guest {len(self.account.visits)}"
         code = f"code of {name}"
@@ -358,7 +382,7 @@ class EntryMachine(RuleBasedStateMachine):
         factor=st.sampled_from(["face", "pin", "duress", "card"]),
         pause=st.sampled_from([1.0, 1.0, 14.9, 15.0]),
         does=st.lists(
-            st.sampled_from(["hold", "hold", "hold", "push", "late", "other"]), max_size=5
+            st.sampled_from(["hold", "hold", "again", "push", "late", "other", "face"]), max_size=5
         ),
     )
     def serves_themselves(self, holder: Holder, factor: str, pause: float, does: list[str]) -> None:
@@ -377,6 +401,12 @@ class EntryMachine(RuleBasedStateMachine):
                     self.pushes_button()
                 case "late":
                     self.wait(20.0)
+                case "again" if factor != "face":
+                    self.shows(holder, factor)
+                case "again":
+                    self.looks_soon(holder.person)
+                case "face":
+                    self.looks_soon(HOLDERS[HOLDERS.index(holder) - 1].person)
                 case _:
                     self.shows(HOLDERS[HOLDERS.index(holder) - 1], "pin")
         self.wait(41.0)
@@ -397,15 +427,59 @@ class EntryMachine(RuleBasedStateMachine):
             known = number == 2
             self.give(seen, self.account.recognised(person, self.now) if known else NOTHING)
 
-    @rule(holder=st.sampled_from(HOLDERS[:2]), resumes=st.booleans())
-    def pauses_the_face(self, holder: Holder, resumes: bool) -> None:
+    @rule(
+        holder=st.sampled_from(HOLDERS[:2]),
+        resumes=st.booleans(),
+        ways=st.permutations([["pin"], ["card"], ["card", "pin"], ["face", "pin"], ["face"]]),
+        minute=st.sampled_from([0, 600]),
+    )
+    def pauses_the_face(
+        self, holder: Holder, resumes: bool, ways: list[list[str]], minute: int
+    ) -> None:
         self.lives_there(holder)
-        for _ in range(1 + resumes):
+        self.week_minute = minute
+        for way in ways[: 1 + resumes]:
             self.wait(101.0)
             self.holds_button()
-            self.shows(holder, "pin")
+            self.is_known_by(holder, way)
             self.pushes_button()
             self.looks(holder.person)
+
+    def is_known_by(self, holder: Holder, factors: list[str]) -> None:
+        for factor in factors:
+            if factor == "face":
+                self.looks_soon(holder.person)
+            else:
+                self.shows(holder, factor)
+
+    def looks_soon(self, person: Person) -> None:
+        self.wait(2.0)
+        self.looks_at_once(person)
+
+    @rule(holder=st.sampled_from(HOLDERS[:2]), first=factors, second=factors)
+    def changes_the_pin_between_two_factors(self, holder: Holder, first: str, second: str) -> None:
+        self.lives_there(holder)
+        self.shows(holder, first)
+        self.change(holder, credentials=holding(holder.pin, holder.card))
+        self.shows(holder, second if second != "duress" else "pin")
+        self.lives_there(holder)
+
+    @rule(
+        holder=holders,
+        factors=st.permutations(["face", "pin", "card", "duress"]),
+        pause=st.sampled_from([1.0, 60.0, 61.0]),
+    )
+    def an_administrator_would_enrol(
+        self, holder: Holder, factors: list[str], pause: float
+    ) -> None:
+        self.lives_there(holder)
+        self.change(holder, administrator=True)
+        for factor in factors[:2]:
+            self.shows(holder, factor)
+        self.holds_button(pause)
+        self.pushes_button()
+        self.wait(61.0)
+        self.lives_there(holder)
 
     @rule(holder=st.sampled_from(HOLDERS[:2]))
     def pauses_the_face_that_waits_for_a_pin(self, holder: Holder) -> None:
@@ -427,18 +501,30 @@ class EntryMachine(RuleBasedStateMachine):
 
     @rule(
         holder=holders,
-        holds=st.sampled_from([1, 2, 3, 3, 3]),
+        way=st.sampled_from([["card"], ["pin"], ["card", "pin"], ["face", "pin"], ["pin", "face"]]),
+        holds=st.sampled_from([1, 2, 2, 2, 3]),
         hesitates=st.sampled_from([False, False, True]),
+        other=st.booleans(),
+        all_of_it=st.booleans(),
     )
-    def wishes_to_leave(self, holder: Holder, holds: int, hesitates: bool) -> None:
+    def wishes_to_leave(
+        self,
+        holder: Holder,
+        way: list[str],
+        holds: int,
+        hesitates: bool,
+        other: bool,
+        all_of_it: bool,
+    ) -> None:
         self.lives_there(holder)
         self.holds_button()
-        self.shows(holder, "card")
+        self.is_known_by(holder, way)
         for number in range(holds):
             self.holds_button()
             if hesitates and number == 0:
                 self.pushes_button()
-        self.looks_at_once(holder.person)
+        confirms = HOLDERS[HOLDERS.index(holder) - 1] if other else holder
+        self.is_known_by(confirms, way if all_of_it else way[-1:])
         self.wait(41.0)
         self.shows(holder, "pin")
 
@@ -564,6 +650,11 @@ OFTEN = [
     "known: pin",
     "known: card",
     "a second factor is waited for",
+    "a visitor at an open door",
+    "a face that is not looked at",
+    "an administrator enrols",
+    "left to somebody else",
+    "refused for coming too late",
     "refused for a fault",
     "refused while shut",
     "shut: one",
@@ -587,7 +678,7 @@ def test_the_readers_keep_their_promises() -> None:
             reached.update(self.account.reached)
 
     ordinary = settings(
-        max_examples=100,
+        max_examples=200,
         stateful_step_count=25,
         deadline=None,
         derandomize=True,

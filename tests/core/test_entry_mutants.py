@@ -75,8 +75,8 @@ MUTANTS: dict[str, list[Edit]] = {
     "a code that may not open ends a row": [
         (
             ENTRY,
-            "        method_or_reason = self._admission",
-            "        self._throttle.right(reader)\n        method_or_reason = self._admission",
+            "        method_or_reason = decide(",
+            "        self._throttle.right(reader)\n        method_or_reason = decide(",
         )
     ],
     "a reader that is shut takes right entries": [
@@ -96,6 +96,9 @@ MUTANTS: dict[str, list[Edit]] = {
             "VisitorAdmitted(visitor.id), ForgetVisitor(visitor.id)",
             "VisitorAdmitted(visitor.id)",
         )
+    ],
+    "a visitor's code is spent at an open door": [
+        (ENTRY, "if self._door.deadline is not None:", "if False:")
     ],
     "a visitor comes too early": [(ENTRY, "if not now.wall >= visitor.not_before:", "if False:")],
     "a visitor comes too late": [(ENTRY, "if not now.wall < visitor.not_after:", "if False:")],
@@ -132,21 +135,36 @@ MUTANTS: dict[str, list[Edit]] = {
         (ACCESS, "now.week_minute < span.end", "now.week_minute <= span.end")
     ],
     "everybody is asked for a face": [
-        (ADMISSION, "has_face = subject.id in self._roll.standing", "has_face = True")
+        (ADMISSION, "has_face = subject.id in self._roll.gallery.subjects", "has_face = True")
     ],
     "the second factor may be anybody's": [
-        (ADMISSION, "if shown and shown.subject == subject.id and", "if shown and")
+        (
+            ADMISSION,
+            "(shown.subject, shown.credentials) == (subject.id, subject.credentials)",
+            "True",
+        )
+    ],
+    "a factor outlives the credentials": [
+        (
+            ADMISSION,
+            "(shown.subject, shown.credentials) == (subject.id, subject.credentials)",
+            "shown.subject == subject.id",
+        )
+    ],
+    "a face is looked at where it opens nothing": [
+        (RECEPTION, "if not self._admission.looks_at_faces(now):", "if False:")
+    ],
+    "no face is looked at where two factors open": [
+        (ADMISSION, "return together and not", "return False and not")
     ],
     "a factor waits for ever": [
         (
             ADMISSION,
-            "shown.subject == subject.id and now.monotonic < shown.until:",
-            "shown.subject == subject.id:",
+            "return same and now.monotonic < shown.until",
+            "return same",
         )
     ],
-    "a factor is used twice": [
-        (ADMISSION, "        self._shown.clear()\n        # A grant", "        # A grant")
-    ],
+    "a factor is used twice": [(ADMISSION, "        self.spend()\n", "")],
     "a factor outlives a fault": [
         (ADMISSION, "        self._shown.clear()\n        # Whoever", "        # Whoever")
     ],
@@ -158,25 +176,89 @@ MUTANTS: dict[str, list[Edit]] = {
     ],
     "a revoked subject is admitted": [(POLICY, "if subject.revoked:", "if False:")],
     "the schedule is ignored": [(POLICY, "if validity.schedule and not", "if False and not")],
-    "faults are ignored": [(ENTRY, "if faults & FOR_CODES:", "if False:")],
+    "faults are ignored": [(ENTRY, "if faults & FOR_CODES or not", "if not")],
     "a release at fault is ignored": [
-        (ENTRY, "if faults & FOR_CODES:", "if Part.STORE in faults:")
+        (ENTRY, "if faults & FOR_CODES or not", "if Part.STORE in faults or not")
+    ],
+    "what was entered long ago is taken": [(ENTRY, "<= MAX_AGE:", "<= 1e9:")],
+    "what is yet to be entered is taken": [
+        (ENTRY, "not 0 <= now.monotonic", "not -1e9 <= now.monotonic")
+    ],
+    "what was entered at no time is taken": [
+        (
+            ENTRY,
+            "not 0 <= now.monotonic - at <= MAX_AGE",
+            "(now.monotonic - at < 0 or now.monotonic - at > MAX_AGE)",
+        )
     ],
     # --- duress -----------------------------------------------------------------------------------
-    "duress is not told": [(ADMISSION, "[DuressSignalled(subject.id)] if duress else []", "[]")],
-    "duress is told after the door opened": [
-        (ADMISSION, "            *map(Append, told),\n", ""),
-        (ADMISSION, "            Show(Indication.GRANTED),\n", "            *map(Append, told),\n"),
+    "duress is not told": [(ENTRY, "return [alarm, *self._present(", "return [*self._present(")],
+    "duress is told last": [
+        (
+            ENTRY,
+            "return [alarm, *self._present(subject, Factor.PIN, now, duress=True)]",
+            "return [*self._present(subject, Factor.PIN, now, duress=True), alarm]",
+        )
     ],
+    "duress is told of whoever is let in alone": [
+        (
+            ENTRY,
+            "return [alarm, *self._present(subject, Factor.PIN, now, duress=True)]",
+            (
+                "done = self._present(subject, Factor.PIN, now, duress=True)\n"
+                "            told = any(type(getattr(e, 'event', 0)) is Admitted for e in done)\n"
+                "            return [alarm, *done] if told else done"
+            ),
+        )
+    ],
+    "duress is told for every PIN": [
+        (
+            ENTRY,
+            "            return self._present(subject, Factor.PIN, now)\n",
+            (
+                "            return [Append(DuressSignalled(subject.id)),"
+                " *self._present(subject, Factor.PIN, now)]\n"
+            ),
+        )
+    ],
+    # --- enrolling --------------------------------------------------------------------------------
+    "a PIN alone authorises an enrolment": [(ADMISSION, "grant.method in STRONG and not", "not")],
+    "whoever is forced authorises an enrolment": [(ADMISSION, " and not forced:", ":")],
     "duress is forgotten while a factor waits": [
-        (ADMISSION, "shown.duress and shown.subject", "False and shown.subject")
-    ],
-    "duress is anybody's": [
-        (ADMISSION, "shown.duress and shown.subject == subject.id and", "shown.duress and")
+        (ADMISSION, "forced = duress or any(", "forced = duress or False and any(")
     ],
     # --- the button -------------------------------------------------------------------------------
-    "one confirmation is enough": [
-        (SELF_SERVICE, "if self._holds < len(_CONFIRMING):", "if self._holds < 1:")
+    "one confirmation is enough": [(SELF_SERVICE, "= self._holds > 1", "= self._holds > 0")],
+    "whoever leaves need not be known again": [
+        (
+            SELF_SERVICE,
+            "        self._holds += 1\n",
+            (
+                "        self._holds += 1\n"
+                "        if self._holds > 1 and self._subject:\n"
+                "            return self._confirmed(self._subject)\n"
+            ),
+        )
+    ],
+    "anybody confirms that somebody leaves": [
+        (SELF_SERVICE, "self._subject.id == subject.id", "self._subject.id != ''")
+    ],
+    "at the button one knows people by one factor": [
+        (
+            ENTRY,
+            "if method_or_reason is None:",
+            (
+                "method_or_reason = method_or_reason or (Method.PIN if asked else None)\n"
+                "        if method_or_reason is None:"
+            ),
+        )
+    ],
+    "who may not enter may not choose": [
+        (ENTRY, "self._admission.known_by if asked else", "self._admission.method if asked else")
+    ],
+    "who was known is known again by the same factors": [
+        (ENTRY, "            self._admission.spend()\n", ""),
+        (RECEPTION, "            self._admission.spend()\n", ""),
     ],
     "a push takes nothing back": [
         (
@@ -188,7 +270,16 @@ MUTANTS: dict[str, list[Edit]] = {
     "the self-service never ends": [
         (SELF_SERVICE, "self.deadline is None or now < self.deadline else", "True else")
     ],
-    "the only way in can be paused": [(SELF_SERVICE, " or not _has_other(known)", "")],
+    "the only way in can be paused": [
+        (
+            ADMISSION,
+            "any(accepts([mode], each, has_face=False) for each in having if having[each])",
+            "True",
+        )
+    ],
+    "a PIN alone pauses a face that is asked for beside it": [
+        (ADMISSION, "accepts([mode], method, has_face=True)\n            and", "True and")
+    ],
     "a pause is told and not kept": [
         (
             SELF_SERVICE,
@@ -200,10 +291,27 @@ MUTANTS: dict[str, list[Edit]] = {
         (POLICY, "if subject.suspended is Suspension.PAUSED:", "if False:")
     ],
     "whoever stands there while choosing is let in": [
-        (RECEPTION, "if self._service.serves:", "if False:")
+        (RECEPTION, "if self._service.serving == verdict.subject:", "if False:")
+    ],
+    "somebody else's face is ignored while one chooses": [
+        (
+            RECEPTION,
+            "if self._service.serving == verdict.subject:",
+            "if self._service.serving is not None:",
+        )
+    ],
+    "a self-service goes on when somebody else's face enters": [
+        (RECEPTION, "*self._service.end(), *self._grant", "*self._grant")
+    ],
+    "whoever says who they are is let in instead": [
+        (
+            RECEPTION,
+            "        if asked:\n            self._presentation",
+            "        if False:\n            self._presentation",
+        )
     ],
     "a self-service goes on when somebody enters": [
-        (ENTRY, "ended = self._service.end()", "ended: list[Effect] = []")
+        (ENTRY, "ended = [] if asked else self._service.end()", "ended: list[Effect] = []")
     ],
     "a fault does not end a self-service": [
         (CONTROLLER, "self._service.end() if fault.part in FOR_CODES else []", "[]")

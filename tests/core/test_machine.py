@@ -595,7 +595,7 @@ class Machine(RuleBasedStateMachine):
         may = account.authority(wanted, self.now) and not account.blocked
         free = account.enrolling is None or self.clock >= account.enrolling.until
         serving = account.serving if isinstance(wanted, EnrolButtonHeld) else None
-        serves = serving is not None and serving.subject is not None and self.clock < serving.until
+        serves = serving is not None and self.clock < serving.until
         self.give(wanted)
         if may and free and not serves and not self.disk_full:
             begun = account.enrolling is not None and account.enrolling.subject == wanted.subject
@@ -624,6 +624,25 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def somebody_holds_the_button(self) -> None:
         self.ask(EnrolButtonHeld(self.newcomer()))
+
+    @rule(
+        person=residents,
+        other=residents,
+        holds=st.sampled_from([0, 0, 1, 2, 2]),
+        pause=st.sampled_from([1.0, 1.0, 20.0]),
+    )
+    def holds_the_button_and_is_known(
+        self, person: Person, other: Person, holds: int, pause: float
+    ) -> None:
+        self.wait(62.0)
+        self.ask(EnrolButtonHeld(self.newcomer()))
+        self.stand(person, 3)
+        for _ in range(holds):
+            self.wait(1.0)
+            self.ask(EnrolButtonHeld(self.newcomer()))
+        self.wait(pause)
+        self.stand(other, 7)
+        self.wait(41.0)
 
     @rule(right=st.booleans())
     def somebody_types_a_code(self, right: bool) -> None:

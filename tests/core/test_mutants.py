@@ -104,7 +104,9 @@ MUTANTS: dict[str, list[Edit]] = {
     "a fault admits": [(CONTROLLER, "if self._blocked or seen.nearest", "if seen.nearest")],
     "a fault leaves the door open": [(CONTROLLER, "else self._door.lock()", "else []")],
     "evidence outlives a fault": [(CONTROLLER, "        self._reception.faulted()\n", "")],
-    "a cooldown outlives a fault": [(ADMISSION, "self._rests_until.clear()", "pass")],
+    "a cooldown outlives a fault": [
+        (ADMISSION, "to be.\n        self._rests_until.clear()", "to be.")
+    ],
     "a store at fault is written to": [
         (CONTROLLER, "if Part.STORE not in self._faults:", "if True:")
     ],
@@ -226,7 +228,7 @@ MUTANTS: dict[str, list[Edit]] = {
     "a visit outlives a fault": [
         (ENROLLER, "self._administrator = None\n        self._collection", "self._collection")
     ],
-    "every resident's visit authorises": [(ADMISSION, "if subject.administrator:", "if True:")],
+    "every resident's visit authorises": [(ADMISSION, "if subject.administrator and", "if")],
     "a dismissed administrator's visit authorises": [
         (
             ENROLLER,

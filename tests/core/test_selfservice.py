@@ -140,6 +140,14 @@ def test_who_was_known_by_two_factors_has_used_both(last: str) -> None:
     assert opened(present(door, last)) == []
 
 
+def test_whoever_was_let_in_just_now_is_known_all_the_same() -> None:
+    door = house()
+    assert opened(door.stand(ADA)) == [(ADA.id, "face")]
+    door.hold()
+
+    assert events(door.stand(ADA)) == [SelfServiceBegun(ADA.id, Method.FACE)]
+
+
 def test_nobody_else_is_asked_anything() -> None:
     door = house()
     door.hold()
@@ -309,6 +317,19 @@ def test_whoever_pauses_the_face_has_another_way_in(
     assert shown(door.stand(ADA))[-1] is Indication.CHOOSE
 
     assert door.push()[0] == (PAUSED if pauses else Show(Indication.REFUSED))
+
+
+def test_a_card_alone_is_no_way_in_where_two_factors_open() -> None:
+    door = house_of(Access(Mode.FACE_AND_PIN))
+    door.hold()
+    door.code(PIN)
+    assert shown(door.stand(ADA))[-1] is Indication.CHOOSE
+    store = door.store
+    changed = replace(store.subjects[ADA.id], credentials=holding(None, CARD))  # type: ignore[attr-defined]
+    store.subjects = {**store.subjects, ADA.id: changed}  # type: ignore[attr-defined]
+    door.load()
+
+    assert door.push() == [Show(Indication.REFUSED)]
 
 
 def test_a_way_in_that_some_hour_does_not_take_is_none() -> None:
