@@ -334,16 +334,16 @@ def test_what_goes_wrong_with_one_input_does_not_end_the_others(
 def test_a_button_may_be_wired_in_another_way(
     board: str, pull: str, active: str, pushed: int
 ) -> None:
-    wired = Switch(line=EXIT, pull=pull, active=active)  # type: ignore[arg-type]
+    wired = Switch(line=BELL, pull=pull, active=active)  # type: ignore[arg-type]
     with BOARDS[board]() as made:
-        hand = Hand(made, Lines(exit_button=wired))
-        made.chip.drive(EXIT, 1 - pushed if pull == "off" else None)
+        hand = Hand(made, Lines(doorbell=wired))
+        made.chip.drive(BELL, 1 - pushed if pull == "off" else None)
         hand.start()
         assert hand.posted == []
-        made.chip.drive(EXIT, pushed)
+        made.chip.drive(BELL, pushed)
         hand.seen()
         hand.inputs.close()
-        assert hand.posted == [ExitPressed()]
+        assert hand.posted == [Rung()]
 
 
 @pytest.mark.parametrize("board", BOARDS)
