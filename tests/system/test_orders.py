@@ -87,8 +87,9 @@ def outdated(folder: Path) -> Config:
     config = Config(state_directory=str(folder))
     app.open_store(config, SystemClock()).close()
     with closing(sqlite3.connect(app.database(config))) as connection, connection:
-        connection.execute("DROP TABLE controllers")
-        connection.execute("PRAGMA user_version = 2")
+        for table in ("credentials", "visitors", "attempts"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("PRAGMA user_version = 3")
     return config
 
 
@@ -104,13 +105,13 @@ def test_no_command_changes_the_database_under_an_agent_of_the_version_before(
     with app.sole_agent(config):
         with pytest.raises(StoreError, match="an agent of an earlier version is running on it"):
             app.open_store(config, SystemClock())
-        assert version(config) == 2
+        assert version(config) == 3
         # The agent itself, once it is started anew.
         app.checked_store(config, SystemClock()).close()
-    assert version(config) == 3
+    assert version(config) == 4
 
 
 def test_without_an_agent_any_command_takes_an_older_database_over(tmp_path: Path) -> None:
     config = outdated(tmp_path / "state")
     app.open_store(config, SystemClock()).close()
-    assert version(config) == 3
+    assert version(config) == 4
