@@ -102,7 +102,7 @@ def test_every_key_that_matters_has_the_same_number(package: Package) -> None:
 def test_what_is_pressed_is_read_as_type_code_and_value(package: Package) -> None:
     package.press("KEY_ENTER")
     read = list(package.device.read())
-    assert all(0 <= time.time() - event.timestamp() < LONG for event in read)
+    assert all(time.time() - LONG < event.timestamp() <= time.time() for event in read)
     events = [(event.type, event.code, event.value) for event in read]
     assert events == [(4, 4, 28), (1, 28, 1), (0, 0, 0), (4, 4, 28), (1, 28, 0), (0, 0, 0)]
 
