@@ -62,14 +62,16 @@ class SimulatedKeyboard:
     """One device, and who has it open.
 
     keys: what it says that it can send. plugged_in: whether it is there. error: what opening it
-    ends in, an errno. console: the keys that went to a console, because nobody had grabbed it.
-    opened: how often it was. tries: how often that was tried.
+    ends in, an errno. delay: seconds for which what is pressed from now on waits to be read.
+    console: the keys that went to a console, because nobody had grabbed it. opened: how often it
+    was. tries: how often that was tried.
     """
 
     path: str = "/dev/input/by-id/usb-Simulated-event-kbd"
     keys: frozenset[str] = KEYBOARD
     plugged_in: bool = True
     error: int | None = None
+    delay: float = 0.0
     console: list[str] = field(default_factory=list)
     opened: int = 0
     tries: int = 0
@@ -98,7 +100,7 @@ class SimulatedKeyboard:
         code = CODES[name]
         packet = [
             Event(EV_MSC, MSC_SCAN, code),
-            Event(EV_KEY, code, value),
+            Event(EV_KEY, code, value, self.delay),
             Event(EV_SYN, SYN_REPORT, 0),
         ]
         with self.lock:

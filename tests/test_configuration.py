@@ -231,3 +231,10 @@ def test_what_is_in_force_is_shown_as_a_file_that_would_have_it_in_force() -> No
     given = ["models_directory", "name", "release_seconds", "unused_days", "host", "remote_unlock"]
     assert marked == [*given, "buzzer"]
     assert "/etc/x.toml" in shown.splitlines()[0]
+
+
+@pytest.mark.parametrize("opening", ["[", "{ a = "])
+def test_what_is_nested_too_deeply_is_refused_in_one_line(opening: str) -> None:
+    with pytest.raises(ConfigError, match=r"^a test: not valid TOML: .*: mend that line$") as told:
+        parse_config(f"door = {opening * 100_000}", "a test")
+    assert "\n" not in str(told.value)

@@ -55,7 +55,9 @@ def test_what_cannot_be_meant_is_refused_in_one_line(text: str, says: str) -> No
         lines(text)
 
 
-@pytest.mark.parametrize(("pull", "active"), [("up", "high"), ("down", "low")])
+@pytest.mark.parametrize(
+    ("pull", "active"), [("up", "high"), ("down", "low"), ("off", "high"), ("off", "low")]
+)
 def test_an_exit_button_whose_cut_wire_would_open_the_door_is_refused(
     pull: str, active: str
 ) -> None:

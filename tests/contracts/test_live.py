@@ -104,6 +104,41 @@ def test_black_without_noise_is_handed_on_until_the_light_had_its_chance() -> No
     assert sum(not picture.any() for picture in handed_on) == pytest.approx(DARK * FPS, abs=2)
 
 
+def lit_spot(level: int, share: float = 0.02) -> Pixels:
+    """A night in which one thing shines, and nothing is of noise."""
+    picture = BLANK.copy()
+    picture[: round(SHAPE[0] * share * 10), : SHAPE[1] // 10] = level
+    return picture
+
+
+@pytest.mark.parametrize("level", [17, 120, 255])
+def test_a_dark_picture_with_one_lit_spot_is_no_frozen_camera(level: int) -> None:
+    pictures = [*same(lit_spot(level), DARK - 1), *seen(90, 1, 1)]
+    handed_on = list(LiveCamera(Scripted(pictures)).frames())
+    assert len(handed_on) == len(pictures) - 1
+
+
+def test_no_face_of_a_dark_still_picture_is_handed_on() -> None:
+    camera = LiveCamera(Scripted(same(lit_spot(200, 0.4), DARK)))
+    handed_on = [frame.pixels for frame in camera.frames()]
+    assert len(handed_on) >= 0.9 * DARK * FPS
+    assert {picture.shape for picture in handed_on} == {SHAPE}
+    assert not any(picture.any() for picture in handed_on)
+
+
+def test_a_dark_picture_with_noise_is_handed_on_as_it_is() -> None:
+    night = [np.maximum(each, lit_spot(200)) for each in seen(1, 1.5, 5)]
+    handed_on = [frame.pixels for frame in LiveCamera(Scripted(night)).frames()]
+    assert all(a is b for a, b in zip(handed_on, night[1:], strict=True))
+
+
+def test_a_picture_of_which_more_than_half_is_lit_is_frozen_and_not_dark() -> None:
+    picture = BLANK.copy()
+    picture[SHAPE[0] // 2 - 1 :] = 120
+    with pytest.raises(DeviceError, match=FROZEN):
+        list(LiveCamera(Scripted(same(picture, DARK - 1))).frames())
+
+
 def test_black_that_the_light_ends_is_no_fault() -> None:
     pictures = [*same(BLANK, DARK - 1), *seen(90, 1, 2), *same(BLANK, DARK - 1), *seen(90, 1, 1)]
     handed_on = list(LiveCamera(Scripted(pictures)).frames())

@@ -418,6 +418,42 @@ def test_keys_are_told_of_before_a_digest_is_made_and_what_is_typed_meanwhile_wa
     assert [keypad.next(), keypad.next()] == [code("1234"), code("5678")]
 
 
+@pytest.mark.parametrize("waited", [0.0, 2.5, 3600.0])
+def test_an_entry_is_dated_by_when_its_last_key_was_pressed(rig: Rig, waited: float) -> None:
+    rig.start()
+    rig.keyboard.delay = waited
+    rig.keyboard.type("1234\n")
+    entered = rig.next()
+    assert entered == rig.entered("1234")
+    assert isinstance(entered, CodeEntered | CardPresented)
+    assert entered.at == pytest.approx(100.0 - waited, abs=0.5)
+
+
+def test_a_clock_that_was_set_back_makes_no_entry_one_of_the_future(rig: Rig) -> None:
+    rig.start()
+    rig.keyboard.delay = -3600.0
+    rig.keyboard.type("1234\n")
+    entered = rig.next()
+    assert isinstance(entered, CodeEntered | CardPresented)
+    assert entered.at == 100.0
+
+
+def test_what_is_typed_while_a_digest_is_made_is_dated_by_its_keys(keypad: Rig) -> None:
+    keypad.digest = slow = SlowDigest()
+    keypad.start()
+    keypad.keyboard.type("1234\n")
+    assert slow.begun.acquire(timeout=10.0)
+    keypad.at = 104.0
+    keypad.keyboard.delay = 4.0
+    keypad.keyboard.type("5678\n")
+    slow.may_end.release(2)
+    for text in ("1234", "5678"):
+        entered = keypad.next()
+        assert entered == code(text)
+        assert isinstance(entered, CodeEntered)
+        assert entered.at == pytest.approx(100.0, abs=0.5)
+
+
 def test_more_than_the_device_can_hold_meanwhile_is_dropped_and_not_taken_for_an_entry(
     rig: Rig,
 ) -> None:
@@ -617,6 +653,9 @@ def test_a_keypad_and_a_card_reader_are_named_by_their_paths() -> None:
         'keypad = "usb-A-event-kbd"',
         'keypad = "/dev/sda"',
         'keypad = "/dev/input/"',
+        'keypad = "/dev/input/../sda"',
+        'card_reader = "/dev/input/by-id/../../sda"',
+        'keypad = "/dev/input/.."',
         'keypad = "/dev/input/a\\u0000b"',
         'keypad = "/dev/input/a\\nb"',
         f'card_reader = "/dev/input/{"a" * 201}"',

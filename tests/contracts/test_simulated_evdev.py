@@ -12,6 +12,7 @@ import queue
 import select
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from tests.simulated_evdev import CODES, SimulatedKeyboard
 
 SYSTEM = "/usr/lib/python3/dist-packages"
 """Where apt puts python3-evdev, which the environment of the tests does not see."""
+LONG = 60.0
+"""Seconds within which a test is over, however slow the computer."""
 INPUT_EVENT = struct.Struct("@llHHi")
 """The kernel's struct input_event: seconds, microseconds, type, code, value."""
 
@@ -71,7 +74,9 @@ def real() -> Iterator[Package]:
     def press(name: str) -> None:
         code = CODES[name]
         packets = [(4, 4, code), (1, code, 1), (0, 0, 0), (4, 4, code), (1, code, 0), (0, 0, 0)]
-        os.write(into, b"".join(INPUT_EVENT.pack(0, 0, *event) for event in packets))
+        seconds, part = divmod(time.time(), 1)
+        when = int(seconds), int(part * 1e6)
+        os.write(into, b"".join(INPUT_EVENT.pack(*when, *event) for event in packets))
 
     yield Package(module, device, press)
     device.close()
@@ -96,7 +101,9 @@ def test_every_key_that_matters_has_the_same_number(package: Package) -> None:
 
 def test_what_is_pressed_is_read_as_type_code_and_value(package: Package) -> None:
     package.press("KEY_ENTER")
-    events = [(event.type, event.code, event.value) for event in package.device.read()]
+    read = list(package.device.read())
+    assert all(time.time() - LONG < event.timestamp() <= time.time() for event in read)
+    events = [(event.type, event.code, event.value) for event in read]
     assert events == [(4, 4, 28), (1, 28, 1), (0, 0, 0), (4, 4, 28), (1, 28, 0), (0, 0, 0)]
 
 
@@ -143,3 +150,5 @@ def test_a_code_that_is_typed_goes_through_the_package(
     got = [posted.get(timeout=10.0) for _ in range(6)]
     keypad.close()
     assert got == [*[KeyPressed()] * 5, CodeEntered(b"1234", 0.0)]
+    assert isinstance(got[-1], CodeEntered)
+    assert 0 <= time.monotonic() - got[-1].at < LONG

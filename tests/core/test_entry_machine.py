@@ -35,7 +35,7 @@ from agent.core.inputs import (
 )
 from agent.core.rules import Rules
 from agent.core.throttle import Codes
-from agent.core.types import Now, Probe, Span, Subject, SubjectId, Validity
+from agent.core.types import Now, Probe, Span, Subject, SubjectId, Suspension, Validity
 from tests.core.entries import Memory, digest, holding, visitor
 from tests.core.entry_promises import NOTHING, Account, Holder, Outcome
 from tests.core.people import CALIBRATION, NOTICE, OUTSIDE, Person, resident, somebody
@@ -237,6 +237,7 @@ class EntryMachine(RuleBasedStateMachine):
         for first, second in pairs[:4]:
             self.shows(holder, first)
             self.shows(holder, second, pause)
+            self.shows(holder, second)
             self.wait(61.0)
         self.trusted = True
 
@@ -446,11 +447,14 @@ class EntryMachine(RuleBasedStateMachine):
             self.looks(holder.person)
 
     def is_known_by(self, holder: Holder, factors: list[str]) -> None:
+        """Until the door asks for nothing more."""
         for factor in factors:
             if factor == "face":
                 self.looks_soon(holder.person)
             else:
                 self.shows(holder, factor)
+            if not self.account.asks:
+                break
 
     def looks_soon(self, person: Person) -> None:
         self.wait(2.0)
@@ -466,29 +470,48 @@ class EntryMachine(RuleBasedStateMachine):
 
     @rule(
         holder=holders,
-        factors=st.permutations(["face", "pin", "card", "duress"]),
-        pause=st.sampled_from([1.0, 60.0, 61.0]),
+        ways=st.permutations([*map(list, PAIRS), ["face"], ["pin"], ["card"]]),
+        pause=st.sampled_from([1.0, 1.0, 60.0, 61.0]),
     )
     def an_administrator_would_enrol(
-        self, holder: Holder, factors: list[str], pause: float
+        self, holder: Holder, ways: list[list[str]], pause: float
     ) -> None:
         self.lives_there(holder)
         self.change(holder, administrator=True)
-        for factor in factors[:2]:
-            self.shows(holder, factor)
-        self.holds_button(pause)
-        self.pushes_button()
-        self.wait(61.0)
+        for way in ways[:3]:
+            for factor in way:
+                self.shows(holder, factor)
+            self.holds_button(pause)
+            self.pushes_button()
+            self.wait(61.0)
         self.lives_there(holder)
 
     @rule(holder=st.sampled_from(HOLDERS[:2]))
-    def pauses_the_face_that_waits_for_a_pin(self, holder: Holder) -> None:
+    def has_the_face_paused_that_waits_for_a_pin(self, holder: Holder) -> None:
         self.lives_there(holder)
         self.looks(holder.person)
+        self.change(holder, suspended=Suspension.PAUSED)
+        self.shows(holder, "pin")
+        self.lives_there(holder)
+
+    @rule(
+        holder=st.sampled_from(HOLDERS[:2]),
+        way=st.sampled_from([["pin"], ["card"], ["card", "pin"], ["card", "pin"]]),
+        revoked=st.booleans(),
+    )
+    def somebody_else_looks_while_one_chooses(
+        self, holder: Holder, way: list[str], revoked: bool
+    ) -> None:
+        other = HOLDERS[1 - HOLDERS.index(holder)]
+        self.lives_there(other)
+        self.lives_there(holder)
+        self.change(holder, revoked=revoked)
         self.holds_button()
-        self.shows(holder, "pin")
+        self.is_known_by(holder, way)
+        self.looks_soon(other.person)
         self.pushes_button()
-        self.shows(holder, "pin")
+        self.wait(41.0)
+        self.lives_there(holder)
 
     @rule(holder=st.sampled_from(HOLDERS[:2]))
     def would_pause_the_only_way_in(self, holder: Holder) -> None:
@@ -611,6 +634,20 @@ class EntryMachine(RuleBasedStateMachine):
         self.fail(part)
         self.everything_is_mended()
         self.pushes_button()
+
+    @rule(
+        holder=holders,
+        part=st.sampled_from([Part.STORE, Part.RELEASE, Part.CAMERA]),
+        pair=st.sampled_from([("card", "pin"), ("pin", "card"), ("duress", "card")]),
+    )
+    def a_part_fails_between_two_factors(
+        self, holder: Holder, part: Part, pair: tuple[str, str]
+    ) -> None:
+        self.lives_there(holder)
+        self.shows(holder, pair[0])
+        self.fail(part)
+        self.everything_is_mended()
+        self.shows(holder, pair[1])
 
     @rule()
     def everything_is_mended(self) -> None:

@@ -627,12 +627,12 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         person=residents,
-        other=residents,
+        other=st.one_of(st.none(), residents),
         holds=st.sampled_from([0, 0, 1, 2, 2]),
         pause=st.sampled_from([1.0, 1.0, 20.0]),
     )
     def holds_the_button_and_is_known(
-        self, person: Person, other: Person, holds: int, pause: float
+        self, person: Person, other: Person | None, holds: int, pause: float
     ) -> None:
         self.wait(62.0)
         self.ask(EnrolButtonHeld(self.newcomer()))
@@ -641,7 +641,7 @@ class Machine(RuleBasedStateMachine):
             self.wait(1.0)
             self.ask(EnrolButtonHeld(self.newcomer()))
         self.wait(pause)
-        self.stand(other, 7)
+        self.stand(other or person, 7)
         self.wait(41.0)
 
     @rule(right=st.booleans())
@@ -805,6 +805,9 @@ OFTEN = [
     "refusal: outside_schedule",
     "refusal: clock_not_set",
     "lockout",
+    "self-service",
+    "left by the button",
+    "left to somebody else",
     "enrolled by administrator",
     "enrolled by code",
     "not enrolled: unauthorised",

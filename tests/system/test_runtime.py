@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from agent import app, config
 from agent.adapters.mqtt import MqttReporter
-from agent.config import Mqtt
-from agent.core.effects import Indication
+from agent.config import Config, Mqtt
+from agent.core.credentials import Credentials
+from agent.core.effects import Enrol, Indication
 from agent.core.events import (
+    Admitted,
     Denied,
     Enrolled,
     EnrolmentFailed,
@@ -23,14 +26,23 @@ from agent.core.events import (
     Part,
 )
 from agent.core.inputs import Acknowledged, EnrolButtonPressed, EnrolCommanded, Faulted, Recovered
-from agent.core.types import Grant, LockState, QualityIssue, Reason, SubjectId, Terms
+from agent.core.types import (
+    AuthorityKind,
+    Grant,
+    LockState,
+    QualityIssue,
+    Reason,
+    Subject,
+    SubjectId,
+    Terms,
+)
 from agent.errors import DeviceError, StoreError
 from agent.operations import erase, issue_code, revoke
 from agent.reporting import DESCRIBE_EVERY
-from agent.runtime import LATEST_RELEASE
+from agent.runtime import LATEST_RELEASE, Door
 from tests.brokers import free_port
 from tests.contracts.waiting import eventually
-from tests.core.people import somebody
+from tests.core.people import CALIBRATION, somebody
 from tests.residents import KEY
 from tests.system.actors import RELEASE_SECONDS, Agent, Hesitant
 
@@ -50,6 +62,43 @@ def test_the_door_opens_for_a_resident_and_locks_by_itself(agent: Agent) -> None
     [(on_at, off_at)] = agent.door.pulses
     assert off_at - on_at >= RELEASE_SECONDS * 0.9
     assert Indication.GRANTED in agent.door.indications
+
+
+@pytest.mark.parametrize(
+    ("release", "accessible", "expected"), [(20.0, 15.0, 20.0), (5.0, 15.0, 15.0)]
+)
+def test_who_needs_more_time_never_has_less(
+    agent: Agent, release: float, accessible: float, expected: float
+) -> None:
+    given = config.Door(release_seconds=release, accessible_seconds=accessible)
+    agent.runtime = app.assemble(
+        Config(door=given),
+        agent.corridor,
+        CALIBRATION,
+        Door(agent.corridor, agent.door, [agent.door], agent.door),
+        agent.store,
+        [agent.archive],
+        agent.clock,
+        simulated=True,
+    )
+    card = bytes(31) + b"1"
+    slow = Subject(SubjectId("s-cy"), accessible=True, credentials=Credentials(cards=(card,)))
+    with agent.command_line() as store:
+        event = Enrolled(slow.id, AuthorityKind.ADMINISTRATOR, 0, None)
+        store.append(event, agent.clock.now(), Enrol(slow, "Cy", ()))
+    asked: list[float] = []
+    energise = agent.door.energise
+
+    def note(grant: Grant, seconds: float) -> None:
+        asked.append(seconds)
+        energise(grant, seconds)
+
+    agent.door.energise = note  # type: ignore[method-assign]
+    with agent.running():
+        agent.door.present_card(card)
+        agent.archive.of(Admitted)
+        assert eventually(lambda: asked)
+    assert asked == [expected]
 
 
 def test_a_grant_is_committed_before_the_relay_moves(agent: Agent) -> None:
