@@ -197,7 +197,8 @@ MUTANTS: dict[str, list[Edit]] = {
             "if authority is None or faulty:",
             "authority = authority or Authority(AuthorityKind.CODE, '', Terms())\n"  # noqa: ISC004
             "        if faulty:",
-        )
+        ),
+        (CONTROLLER, "enrols = self._enroller.deadline is not None or", "enrols = True or"),
     ],
     "a fault does not keep from enrolling": [
         (ENROLLER, "if authority is None or faulty:", "if authority is None:")
