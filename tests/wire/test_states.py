@@ -8,14 +8,15 @@ from hypothesis import given, strategies as st
 
 from agent.adapters.link import PACKET
 from agent.core.effects import Answer
-from agent.core.events import Part
+from agent.core.events import DuressSignalled, Part
 from agent.core.orders import Operation, Rejection
 from agent.core.rules import Condition
 from agent.core.types import SubjectId, Suspension
-from agent.ports import SubjectRow
+from agent.ports import Recorded, SubjectRow
 from agent.wire.states import (
     PAGE,
     Reply,
+    encode_alarm,
     encode_answer,
     encode_challenge,
     encode_held,
@@ -25,6 +26,7 @@ from agent.wire.states import (
     read_reply,
     read_state,
 )
+from tests.residents import GRANTED, NOW
 from tests.schemas import schemas
 from tests.wire.samples import HEXADECIMAL, NONSENSE, answers, conditions, digits, json_values, rows
 from tests.wire.validating import objections
@@ -249,3 +251,12 @@ def test_anything_else_is_refused_or_read(
         reader(payload)
     except ValueError as error:
         assert type(error) is ValueError  # noqa: PT017 - success is welcome too
+
+
+def test_an_alarm_names_the_event_and_no_time_that_is_not_to_be_trusted() -> None:
+    forced = DuressSignalled(SubjectId("s-1"))
+    told = encode_alarm(Recorded(7, "boot", NOW, forced))
+    assert json.loads(told or b"") == {"v": 1, "subject": "s-1", "seq": 7, "wall": NOW.wall}
+    unset = encode_alarm(Recorded(7, "boot", replace(NOW, trusted=False), forced))
+    assert json.loads(unset or b"")["wall"] is None
+    assert encode_alarm(Recorded(7, "boot", NOW, GRANTED)) is None
