@@ -7,6 +7,7 @@ unknown gives no Energise.
 
 from agent.core.admission import Admission
 from agent.core.consent import Roll
+from agent.core.display import Display
 from agent.core.door import Door
 from agent.core.effects import (
     AnnounceContact,
@@ -74,10 +75,6 @@ HELD_AT_MOST = 100
 FIRST_PAUSE = 4.0
 LONGEST_PAUSE = 3600.0
 """Seconds until what is due is tried again, doubled with each fault of the store meanwhile."""
-LINGER = 1.5
-"""Seconds that an indication stays on once nothing renews it."""
-IDENTIFYING = 10.0
-"""Seconds for which the door makes itself known to somebody who looks for it."""
 
 
 class Controller:
@@ -93,8 +90,7 @@ class Controller:
         self._held: list[Effect] = []
         self._pause = 0.0
         self._settles_at = float("-inf")
-        self._shown = Indication.IDLE
-        self._shown_at = float("-inf")
+        self._display = Display()
         self._roll = Roll(rules.notice, calibration.model)
         self._guard = Guard(rules.door, rules.remote_unlock, outside.read, outside.new_challenge)
         self._remote = Remote(
@@ -163,7 +159,9 @@ class Controller:
         # What follows an opening that fails is left undone: what must not be lost waits instead.
         if not any(isinstance(effect, Energise) for effect in effects):
             effects += self._settle(now)
-        return [effect for effect in self._hold(effects) if self._is_news(effect, now)]
+        return [
+            effect for effect in self._hold(effects) if self._display.is_news(effect, now.monotonic)
+        ]
 
     def _elapsed(self, now: Now) -> list[Effect]:
         effects = [
@@ -179,10 +177,8 @@ class Controller:
         waiting = self._admission.deadline(now.monotonic)
         ends = (self._door.deadline, self._enroller.deadline, self._service.deadline, waiting)
         busy = any(end is not None for end in ends)
-        rest = Indication.FAULT if self._blocked else Indication.IDLE
-        linger = IDENTIFYING if self._shown is Indication.IDENTIFY else LINGER
-        if not busy and self._shown is not rest and now.monotonic - self._shown_at > linger:
-            effects.append(Show(rest))
+        if not busy:
+            effects += self._display.rest(now.monotonic, faulty=self._blocked)
         return effects
 
     def _respond(  # noqa: C901, PLR0912 - one arm an input
@@ -342,13 +338,3 @@ class Controller:
         held = [effect for effect in effects if isinstance(effect, Append | SendBacklog)]
         self._held = [*self._held, *held][-HELD_AT_MOST:]
         return [effect for effect in effects if effect not in held]
-
-    def _is_news(self, effect: Effect, now: Now) -> bool:
-        if not isinstance(effect, Show):
-            return True
-        if effect.indication is Indication.KEY:
-            # A click beside whatever is shown.
-            return True
-        again = effect.indication is self._shown and effect.indication is not Indication.FRAME_TAKEN
-        self._shown, self._shown_at = effect.indication, now.monotonic
-        return not again

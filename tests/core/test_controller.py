@@ -4,8 +4,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from agent.core.controller import HELD_AT_MOST, LINGER, Controller
+from agent.core.controller import HELD_AT_MOST, Controller
 from agent.core.decision import Recognition
+from agent.core.display import LINGER
 from agent.core.effects import (
     Announce,
     AnnounceContact,
