@@ -32,8 +32,8 @@ class SimulatedCamera:
 
     scene: (H, W, 3) uint8 RGB: what it sees, scaled to the stream's size. formats: what it can
     give, the first where another is asked for. controls: what it has. model: the sensor. streams:
-    how many it gives at once. noise: whether each picture differs by a grey level from the one
-    before. present: whether it is plugged in. hung: whether it has stopped giving pictures. stuck:
+    how many it gives at once. noise: whether each picture differs by some grey levels from the
+    one before. present: whether it is plugged in. hung: whether it has stopped giving pictures. stuck:
     whether it cannot be closed. error: what opening it ends in. stamped: whether its pictures have
     stamps. clock: reads seconds for them. opened, closed: how often it was. held: requests that
     were not given back. given: the controls it was given. mode: the sensor's that was asked for.
@@ -184,8 +184,9 @@ class SimulatedPicamera2:
         """Give the scene as this stream's format has it, in the picture of this number."""
         stream = self._actual[name]
         rgb = cv2.resize(self.camera.scene, stream["size"], interpolation=cv2.INTER_NEAREST)
-        if self.camera.noise and number % 2:
-            rgb = cv2.add(rgb, np.ones_like(rgb))
+        if self.camera.noise:
+            # Not by turns: whoever is slow may see each second picture only.
+            rgb = cv2.add(rgb, np.full_like(rgb, number % 7))
         return in_format(np.ascontiguousarray(rgb, np.uint8), stream["format"])
 
 
