@@ -32,8 +32,8 @@ class SimulatedCamera:
 
     scene: (H, W, 3) uint8 RGB: what it sees, scaled to the stream's size. formats: what it can
     give, the first where another is asked for. controls: what it has. model: the sensor. streams:
-    how many it gives at once. noise: whether each picture differs by some grey levels from the
-    one before. present: whether it is plugged in. hung: whether it has stopped giving pictures. stuck:
+    how many it gives at once. noise: whether each picture differs by some grey levels from the one
+    before. present: whether it is plugged in. hung: whether it has stopped giving pictures. stuck:
     whether it cannot be closed. error: what opening it ends in. stamped: whether its pictures have
     stamps. clock: reads seconds for them. opened, closed: how often it was. held: requests that
     were not given back. given: the controls it was given. mode: the sensor's that was asked for.
