@@ -186,7 +186,7 @@ class SimulatedPicamera2:
         rgb = cv2.resize(self.camera.scene, stream["size"], interpolation=cv2.INTER_NEAREST)
         if self.camera.noise:
             # Not by turns: whoever is slow may see each second picture only.
-            rgb = cv2.add(rgb, np.full_like(rgb, number % 7))
+            rgb = cv2.add(rgb, np.full_like(rgb, number % 97))
         return in_format(np.ascontiguousarray(rgb, np.uint8), stream["format"])
 
 
