@@ -339,8 +339,9 @@ def test_home_assistant_that_is_always_started_is_told_no_more_than_once_a_secon
                 home.publish("homeassistant/status", b"online")
             agent.reporter.publish(event(1))
             assert eventually(lambda: listener.payloads(EVENT))
-        announced = home.payloads("homeassistant/device/doorward-front/config")
-        assert len(announced) == 2
+        topic = "homeassistant/device/doorward-front/config"
+        assert eventually(lambda: len(home.payloads(topic)) >= 2)
+        assert len(home.payloads(topic)) == 2
 
 
 # --- the head of the log

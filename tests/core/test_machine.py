@@ -644,6 +644,12 @@ class Machine(RuleBasedStateMachine):
         self.stand(other or person, 7)
         self.wait(41.0)
 
+    @rule(person=residents, other=residents)
+    def wants_to_leave_by_the_button(self, person: Person, other: Person) -> None:
+        """Nobody else does it in the place of who went away."""
+        for second in (other, person):
+            self.holds_the_button_and_is_known(person, second, 2, 1.0)
+
     @rule(right=st.booleans())
     def somebody_types_a_code(self, right: bool) -> None:
         self.ask(EnrolCommanded(self.newcomer(), self.code(right=right)))
