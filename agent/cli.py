@@ -13,11 +13,15 @@ from agent import app, certificates, controllers, operations, people, records, s
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import ConsoleReporter, as_json, as_object, in_words, local_time
 from agent.command import (
+    accessible_option,
+    administrator_option,
     command,
+    household_option,
     main,
     not_after_option,
     not_before_option,
     operator,
+    say,
     schedule_option,
     table,
     validity,
@@ -71,12 +75,12 @@ def lock(config: Path | None, *, json: bool) -> None:
 
 @command("doorward enrol --label 'Flat 12, Ada' --household 12")
 @click.option("--label", default="", help="Who it is; stays in the database, never on MQTT.")
-@click.option("--household", help="Residents of one household are not told apart at all cost.")
-@click.option("--administrator", is_flag=True, help="May authorise enrolments at the door.")
+@household_option
+@administrator_option
 @not_before_option
 @not_after_option
 @schedule_option
-@click.option("--accessible", is_flag=True, help="Needs more time: the door stays released longer.")
+@accessible_option
 @click.option("--minor", is_flag=True, help="A child: a guardian must consent.")
 @click.option("--guardian", help="Who consents for a minor.")
 @click.option("--authorised-by", default=operator, help="For the consent receipt.")
@@ -165,7 +169,7 @@ def revoke(config: Path | None, *, subject: str, json: bool) -> None:
     """Stop admitting a resident, at once; the references are kept."""
     with app.opened_store(app.load_config(config)) as store:
         recorded = operations.revoke(store, SystemClock(), SubjectId(subject))
-    click.echo(as_json(as_object(recorded)) if json else in_words(recorded.event))
+    say(recorded, json=json)
 
 
 @command("doorward status --json")

@@ -13,9 +13,11 @@ import click
 from tabulate import tabulate
 
 from agent import __version__, app
+from agent.adapters.console import as_json, as_object, in_words
 from agent.core.policy import parse_schedule
 from agent.core.types import Validity
 from agent.errors import ConfigError, DoorwardError
+from agent.ports import Recorded
 
 BAD_INPUT = 2
 UNFORESEEN = 70
@@ -62,6 +64,15 @@ def main(ctx: click.Context, config: Path | None) -> None:
     ctx.obj = config
 
 
+household_option = click.option(
+    "--household", help="Residents of one household are not told apart at all cost."
+)
+administrator_option = click.option(
+    "--administrator", is_flag=True, help="May authorise enrolments at the door."
+)
+accessible_option = click.option(
+    "--accessible", is_flag=True, help="Needs more time: the door stays released longer."
+)
 _BOUND = click.DateTime()
 not_before_option = click.option("--not-before", type=_BOUND, help="Admit from this local time.")
 not_after_option = click.option("--not-after", type=_BOUND, help="Admit until this local time.")
@@ -99,6 +110,11 @@ def command(example: str, group: click.Group = main) -> Callable[[_F], click.Com
         return group.command(name, epilog=f"Example: {example}")(with_json(function))
 
     return decorate
+
+
+def say(recorded: Recorded, *, json: bool) -> None:
+    """Print what a command had recorded."""
+    click.echo(as_json(as_object(recorded)) if json else in_words(recorded.event))
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[object]], nothing: str) -> None:

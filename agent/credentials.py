@@ -8,8 +8,9 @@ from agent import app
 from agent.adapters.typed import CARD_CHARACTERS, CODE_DIGITS
 from agent.core.credentials import Credentials, Visitor, VisitorId
 from agent.core.effects import Enrol, ForgetVisitor, Invite, SetCredentials
+from agent.core.enrolment import on_terms
 from agent.core.events import CredentialsChanged, Enrolled, VisitorForgotten, VisitorInvited
-from agent.core.types import AuthorityKind, Subject, SubjectId, Terms
+from agent.core.types import AuthorityKind, SubjectId, Terms
 from agent.errors import ConfigError, StoreError
 from agent.ports import Clock, Digest, Recorded, Store
 
@@ -22,13 +23,7 @@ REPEATED = (1, 2, 3)
 
 def add_resident(store: Store, clock: Clock, terms: Terms) -> SubjectId:
     """Enrol a resident without a face. Raises StoreError."""
-    subject = Subject(
-        app.new_subject(),
-        terms.household,
-        terms.administrator,
-        validity=terms.validity,
-        accessible=terms.accessible,
-    )
+    subject = on_terms(app.new_subject(), terms, None)
     event = Enrolled(subject.id, AuthorityKind.ADMINISTRATOR, 0, None)
     store.append(event, clock.now(), Enrol(subject, terms.label, ()))
     return subject.id

@@ -18,7 +18,7 @@ from agent.adapters.clock import SystemClock
 from agent.adapters.devicekey import KEY_FILE, describe
 from agent.adapters.gpio import open_gpio
 from agent.adapters.permissions import memberships, owner, permissions
-from agent.config import Config, Mqtt, Readers
+from agent.config import Config, Mqtt, Readers, parse_config
 from agent.core.events import FaultCleared, FaultRaised, Part, Started
 from agent.core.orders import Operation, RemoteUnlock
 from agent.errors import ConfigError, DeviceError, DoorwardError
@@ -58,14 +58,14 @@ class _Look:
 def examine(config_file: Path | None, *, simulate: bool) -> Iterator[Check]:
     """Check each part in turn; raises nothing for what an operator can mend."""
     try:
-        config = app.load_config(config_file)
+        file, text = app.read_config(config_file)
+        config = parse_config(text, str(file))
     except ConfigError as error:
         yield Check("config", good=False, needed=True, means=NO_START, finding=str(error))
         return
     yield Check(
         "config", good=True, needed=True, means=NO_START, finding=f"door {config.door.name!r}"
     )
-    file, _ = app.read_config(config_file)
     own = _Look(
         "permissions",
         partial(_permissions, file),
@@ -133,7 +133,7 @@ _SOFTWARE = (
     _Look(
         "models", _models, needed=True, means="no face is recognised, and the agent does not start"
     ),
-    _Look("notice", _notice, needed=True, means="the agent does not start"),
+    _Look("notice", _notice, needed=True, means=NO_START),
     _Look("key", _key, needed=True, means="nothing kept can be read, and the agent does not start"),
     _Look("store", _store, needed=True, means="nobody is known, and nothing opens"),
     _Look("disk", _disk, needed=True, means="what cannot be logged does not open"),

@@ -8,32 +8,35 @@ import click
 
 from agent import app, credentials
 from agent.adapters.clock import SystemClock
-from agent.adapters.console import as_json, as_object, in_words, local_time
+from agent.adapters.console import as_json, local_time
 from agent.command import (
+    accessible_option,
+    administrator_option,
     command,
     epoch,
+    household_option,
     main,
     not_after_option,
     not_before_option,
+    say,
     schedule_option,
     table,
     validity,
 )
 from agent.core.credentials import VisitorId
 from agent.core.types import SubjectId, Terms
-from agent.ports import Recorded
 
 _MOMENT = click.DateTime(["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S"])
 
 
 @command("doorward add --label 'Flat 12, Bob' --schedule 'mon-fri 08:00-18:00'")
 @click.option("--label", default="", help="Who it is; stays in the database, never on MQTT.")
-@click.option("--household", help="Residents of one household are not told apart at all cost.")
-@click.option("--administrator", is_flag=True, help="May authorise enrolments at the door.")
+@household_option
+@administrator_option
 @not_before_option
 @not_after_option
 @schedule_option
-@click.option("--accessible", is_flag=True, help="Needs more time: the door stays released longer.")
+@accessible_option
 @click.pass_obj
 def add(  # noqa: PLR0913 - one parameter an option
     config: Path | None,
@@ -92,7 +95,7 @@ def pin_remove(config: Path | None, *, subject: str, duress: bool, json: bool) -
     """Have the PIN of a resident open no more."""
     with app.opened_store(app.load_config(config)) as store:
         removed = credentials.remove_pin(store, SystemClock(), SubjectId(subject), duress=duress)
-    _say(removed, json=json)
+    say(removed, json=json)
 
 
 @main.group()
@@ -114,7 +117,7 @@ def card_add(config: Path | None, *, subject: str, number: str | None, json: boo
         )
         digest = app.code_digest(settings).card
         added = credentials.add_card(store, SystemClock(), digest, whose, read)
-    _say(added, json=json)
+    say(added, json=json)
 
 
 @command("doorward card remove s-0123456789abcdef", card)
@@ -124,7 +127,7 @@ def card_remove(config: Path | None, *, subject: str, json: bool) -> None:
     """Have no card of a resident open any more."""
     with app.opened_store(app.load_config(config)) as store:
         removed = credentials.remove_cards(store, SystemClock(), SubjectId(subject))
-    _say(removed, json=json)
+    say(removed, json=json)
 
 
 @main.group()
@@ -178,7 +181,7 @@ def visitor_remove(config: Path | None, *, visitor_id: str, json: bool) -> None:
     """Take a visitor's code back, at once."""
     with app.opened_store(app.load_config(config)) as store:
         gone = credentials.forget_visitor(store, SystemClock(), VisitorId(visitor_id))
-    _say(gone, json=json)
+    say(gone, json=json)
 
 
 def _asked(what: str, again: str | None = None) -> str:
@@ -186,7 +189,3 @@ def _asked(what: str, again: str | None = None) -> str:
     hidden = sys.stdin.isatty()
     # Not on standard output, which is for programs.
     return str(click.prompt(what, hide_input=hidden, confirmation_prompt=again or False, err=True))
-
-
-def _say(recorded: Recorded, *, json: bool) -> None:
-    click.echo(as_json(as_object(recorded)) if json else in_words(recorded.event))

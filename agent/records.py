@@ -10,7 +10,14 @@ from agent import app, operations
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import as_json, as_object, in_words, local_time
 from agent.adapters.log import Head
-from agent.command import command, main, operator, table, with_json
+from agent.command import (
+    command,
+    main,
+    operator,
+    say,
+    table,
+    with_json,
+)
 from agent.config import Config
 from agent.core.types import SubjectId
 from agent.errors import StoreError
@@ -99,7 +106,7 @@ def consent_withdraw(config: Path | None, *, subject: str, json: bool) -> None:
     """Stop comparing a resident's face, at once; the references are kept until erased."""
     with app.opened_store(app.load_config(config)) as store:
         recorded = operations.withdraw_consent(store, SystemClock(), SubjectId(subject))
-    click.echo(as_json(as_object(recorded)) if json else in_words(recorded.event))
+    say(recorded, json=json)
 
 
 @command("doorward consent renew s-0123456789abcdef --guardian 'Ada'", consent)
@@ -116,7 +123,7 @@ def consent_renew(
         recorded = operations.renew_consent(
             settings, store, SubjectId(subject), authorised_by, guardian
         )
-    click.echo(as_json(as_object(recorded)) if json else in_words(recorded.event))
+    say(recorded, json=json)
 
 
 @command("doorward verify certificate.txt --key doorward/6fe2ab954802703c+0fb7c65a+AS2mkQ...")
@@ -152,7 +159,7 @@ def backup(config: Path | None, *, json: bool) -> None:
 def restore(config: Path | None, *, file: Path, older: bool, json: bool) -> None:
     """Put a backup in the place of the database, which is set aside."""
     recorded = app.restore_backup(app.load_config(config), file, older=older)
-    click.echo(as_json(as_object(recorded)) if json else in_words(recorded.event))
+    say(recorded, json=json)
 
 
 @main.group(invoke_without_command=True, epilog="Example: doorward events --limit 50")

@@ -114,10 +114,8 @@ class Runtime:
         Of too many commands or keys some are lost; of acknowledgements that wait, the newest
         counts.
         """
-        if isinstance(happened, KeyPressed) and self._inbox.qsize() >= MOST_WAITING:
-            return
-        if isinstance(happened, Delivered) and self._inbox.qsize() >= MOST_WAITING:
-            self._thrown_away += 1
+        if isinstance(happened, Delivered | KeyPressed) and self._inbox.qsize() >= MOST_WAITING:
+            self._thrown_away += isinstance(happened, Delivered)
             return
         if isinstance(happened, Acknowledged):
             self._newest = happened

@@ -11,19 +11,20 @@ from agent.core.credentials import NO_ATTEMPTS, Attempts
 
 
 class KeptAttempts:
-    """The row of one database, within the caller's transactions."""
+    """The row of one database, within the caller's transactions. boot_id: the present boot's."""
 
-    def __init__(self, database: Database, vault: Vault) -> None:
+    def __init__(self, database: Database, vault: Vault, boot_id: str) -> None:
         self._db = database
         self._vault = vault
+        self._boot_id = boot_id
 
-    def keep(self, attempts: Attempts, boot_id: str) -> None:
+    def keep(self, attempts: Attempts) -> None:
         """Keep them, as of this boot, in place of what was kept."""
-        sealed = self._vault.seal_row(rows.attempts_bytes(attempts), "attempts", boot_id)
+        sealed = self._vault.seal_row(rows.attempts_bytes(attempts), "attempts", self._boot_id)
         self._db.execute("DELETE FROM attempts")
-        self._db.table("attempts").insert({"boot_id": boot_id, "sealed": sealed})
+        self._db.table("attempts").insert({"boot_id": self._boot_id, "sealed": sealed})
 
-    def kept(self, boot_id: str) -> tuple[Attempts, bool]:
+    def kept(self) -> tuple[Attempts, bool]:
         """Give them, and whether their times count from this boot.
 
         Raises ValueError for a row that does not open.
@@ -32,4 +33,5 @@ class KeptAttempts:
         if not found:
             return NO_ATTEMPTS, True
         [(boot, sealed)] = found
-        return rows.read_attempts(self._vault.open_row(sealed, "attempts", boot)), boot == boot_id
+        attempts = rows.read_attempts(self._vault.open_row(sealed, "attempts", boot))
+        return attempts, boot == self._boot_id

@@ -57,6 +57,18 @@ def touched(event: Event, change: Change | None) -> list[str]:
     return names
 
 
+def whole_tables(change: Change | None) -> frozenset[str]:
+    """Give the tables of which a change is about every row."""
+    match change:
+        case Erase():
+            # An erasure wraps everybody's key anew.
+            return frozenset({"keys"})
+        case SetAttempts():
+            return frozenset({"attempts"})
+        case _:
+            return frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
     """Makes changes to the rows of one database, within the caller's transactions."""
@@ -67,7 +79,6 @@ class Changes:
     codes: Codes
     attempts: KeptAttempts
     erasures: Erasures
-    boot_id: str
 
     def admit(self, event: Event, change: Change | None, now: Now) -> None:
         """Note whom an event lets in. Raises StoreError for who may not enter any more."""
@@ -121,7 +132,7 @@ class Changes:
             case SpendCodes():
                 self.codes.spend()
             case SetAttempts():
-                self.attempts.keep(change.attempts, self.boot_id)
+                self.attempts.keep(change.attempts)
             case _:
                 assert_never(change)
 
@@ -139,7 +150,7 @@ class Changes:
         others = self.residents.credentials()
         if others.pop(subject, NO_CREDENTIALS) != before:
             raise StoreError(f"{subject}: somebody else changed this meanwhile: try again")
-        self._require_unused(_pins(credentials), others)
+        self._require_unused(credentials.pins, others)
         theirs = [card for each in others.values() for card in each.cards]
         if _among(credentials.cards, theirs):
             raise StoreError("this card cannot be used: it is somebody else's")
@@ -148,14 +159,10 @@ class Changes:
     def _require_unused(
         self, digests: Iterable[bytes], residents: dict[SubjectId, Credentials]
     ) -> None:
-        taken = [pin for each in residents.values() for pin in _pins(each)]
+        taken = [pin for each in residents.values() for pin in each.pins]
         taken += [invited.visitor.digest for invited in self.visitors.invited()]
         if _among(digests, taken):
             raise StoreError("this PIN cannot be used: choose another")
-
-
-def _pins(credentials: Credentials) -> list[bytes]:
-    return [pin for pin in (credentials.pin, credentials.duress_pin) if pin is not None]
 
 
 def _among(digests: Iterable[bytes], taken: list[bytes]) -> bool:

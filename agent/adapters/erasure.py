@@ -208,8 +208,7 @@ class Erasures:
                 f"the erasure of {subject} is recorded already, and is complete once nobody reads "
                 "the database any more: end who does, and try again"
             )
-        self._residents.erase(subject)
-        epoch = int(self._db.execute("SELECT epoch FROM vault").fetchone()[0])
+        epoch = self._residents.erase(subject)
         tombstone = Tombstone(subject, cause, now.wall, now.trusted, epoch)
         row = asdict(tombstone) | {"proof": tombstone.proof(self._vault), "certificate": None}
         self._db.table("tombstones").insert(row)

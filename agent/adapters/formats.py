@@ -95,3 +95,12 @@ def age_of(stamp: int | None, monotonic: float, boottime: float) -> float:
         return 0.0
     ages = (now - stamp / 1e9 for now in (monotonic, boottime))
     return min((age for age in ages if 0 <= age <= PATIENCE), default=0.0)
+
+
+def open_silently(source: str, backend: int) -> cv2.VideoCapture:
+    """Open what OpenCV reads, without the errors that it writes itself: ours say what there is."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        return cv2.VideoCapture(source, backend)
+    finally:
+        cv2.utils.logging.setLogLevel(level)

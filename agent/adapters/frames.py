@@ -11,7 +11,7 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 
-from agent.adapters.formats import from_bgr
+from agent.adapters.formats import from_bgr, open_silently
 from agent.core.types import Frame, Pixels
 from agent.errors import DeviceError
 from agent.ports import Clock
@@ -111,13 +111,9 @@ class VideoCamera(Replay):
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[cv2.VideoCapture]:
-        # Both libraries write their own errors to standard error; ours says what there is to say.
+        # FFmpeg writes its own errors as well.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        try:
-            capture = cv2.VideoCapture(str(self._file), cv2.CAP_FFMPEG)
-        finally:
-            cv2.utils.logging.setLogLevel(level)
+        capture = open_silently(str(self._file), cv2.CAP_FFMPEG)
         try:
             if not capture.isOpened():
                 raise self._unreadable()

@@ -67,8 +67,8 @@ class Keyring:
         self._db.execute("DELETE FROM keys WHERE subject NOT IN (SELECT id FROM subjects)")
         self.make(subject)
 
-    def renew(self) -> None:
-        """Begin a new key epoch, and wrap all keys anew.
+    def renew(self) -> int:
+        """Begin a new key epoch, wrap all keys anew, and give its number.
 
         Raises OSError where the new epoch's secret cannot be written.
         """
@@ -81,6 +81,7 @@ class Keyring:
             [self._wrapped(wrapping, each, key, epoch) for each, key in keys.items()],
         )
         self.begin_epoch(wrapping, epoch)
+        return epoch
 
     def begin_epoch(self, wrapping: bytes, epoch: int) -> None:
         """Keep which epoch it is, and a proof of its key."""

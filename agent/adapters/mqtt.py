@@ -70,12 +70,14 @@ class MqttReporter:
     def publish(self, recorded: Recorded) -> None:
         """See ports.Reporter. Without a connection only the head waits: the outbox has it all."""
         self._queue(self._outgoing.send, self._topics.event, encode_event(recorded))
-        if (rung := ring(recorded)) is not None:
-            self._queue(self._outgoing.send, self._topics.doorbell, rung)
-        if (shown := access(recorded)) is not None:
-            self._queue(self._outgoing.send, self._topics.access, shown)
-        if (forced := encode_alarm(recorded)) is not None:
-            self._queue(self._outgoing.send, self._topics.duress, forced)
+        also = {
+            self._topics.doorbell: ring(recorded),
+            self._topics.access: access(recorded),
+            self._topics.duress: encode_alarm(recorded),
+        }
+        for topic, payload in also.items():
+            if payload is not None:
+                self._queue(self._outgoing.send, topic, payload)
         if recorded.head:
             self._set(self._topics.head, recorded.head.encode())
 

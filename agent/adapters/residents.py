@@ -116,15 +116,15 @@ class Residents:
             [_seen_on(now), subject, _seen_on(now)],
         )
 
-    def erase(self, subject: SubjectId) -> None:
-        """Delete a subject's rows and begin a new key epoch.
+    def erase(self, subject: SubjectId) -> int:
+        """Delete a subject's rows, begin a new key epoch, and give its number.
 
         Raises OSError where the new epoch's secret cannot be written.
         """
         self._require(subject)
         for table, (column, _) in reversed(OF_SUBJECT.items()):
             self._db.execute(f'DELETE FROM "{table}" WHERE {column} = ?', [subject])  # noqa: S608
-        self._keyring.renew()
+        return self._keyring.renew()
 
     # --- reading ----------------------------------------------------------------------------------
 

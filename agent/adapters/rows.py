@@ -220,8 +220,7 @@ def _require_sound(validity: Validity) -> None:
 
 
 def _require_digests(credentials: Credentials) -> None:
-    pins = [pin for pin in (credentials.pin, credentials.duress_pin) if pin is not None]
-    digests = [*pins, *credentials.cards]
+    digests = [*credentials.pins, *credentials.cards]
     if not (
         all(len(each) == DIGEST_BYTES for each in digests) and len(set(digests)) == len(digests)
     ):

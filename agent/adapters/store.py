@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.adapters.attempts import KeptAttempts
-from agent.adapters.changes import Changes, touched
+from agent.adapters.changes import Changes, touched, whole_tables
 from agent.adapters.codes import Codes
 from agent.adapters.controllers import Controllers
 from agent.adapters.database import (
@@ -85,7 +85,7 @@ class SqliteStore:
         self._residents = Residents(self._db, self._vault, self._keyring, self._vouched)
         self._controllers = Controllers(self._db, self._vault)
         self._visitors = Visitors(self._db, self._vault)
-        self._attempts = KeptAttempts(self._db, self._vault)
+        self._attempts = KeptAttempts(self._db, self._vault, clock.boot_id)
         self._codes = Codes(self._db, self._vault, clock.boot_id)
         self._erasures = Erasures(
             self._db, path, self._vault, self._residents, self._vouched, self._append, clock
@@ -97,7 +97,6 @@ class SqliteStore:
             self._codes,
             self._attempts,
             self._erasures,
-            clock.boot_id,
         )
         self._loaded_version: int | None = None
         self._own_change = False
@@ -145,7 +144,7 @@ class SqliteStore:
                 self._codes.live()
                 self._controllers.trusted()
                 self._visitors.invited()
-                self._attempts.kept(self._clock.boot_id)
+                self._attempts.kept()
             newest = self.last_events(1)
             return newest[0] if newest else None
 
@@ -163,7 +162,7 @@ class SqliteStore:
                     self._codes.live(),
                     self._controllers.trusted(),
                     tuple(each.visitor for each in self._visitors.invited()),
-                    *self._attempts.kept(self._clock.boot_id),
+                    *self._attempts.kept(),
                 )
             self._own_change = False
             self._cut_journal()
@@ -322,16 +321,14 @@ class SqliteStore:
         if isinstance(event, EnrolmentStarted):
             # So that an erasure takes this event, too.
             self._keyring.reserve(event.subject)
-        names = touched(event, change)
-        # An erasure wraps everybody's key anew.
-        all_keys = isinstance(change, Erase)
-        before = self._vouched.total(names, all_keys=all_keys)
+        names, whole = touched(event, change), whole_tables(change)
+        before = self._vouched.total(names, whole)
         if isinstance(event, _TAKEN_FROM_LOADED) and self._data_version() != self._loaded_version:
             # What somebody else wrote since the store was read has not been vouched for yet.
             self._require_vouched()
         self._changes.admit(event, change, now)
         self._changes.make(event, change, now)
-        return self._vouched.total(names, all_keys=all_keys) - before
+        return self._vouched.total(names, whole) - before
 
     def _require_vouched(self) -> None:
         self._vouched.require(self._vouched.everything(), self._log.state())

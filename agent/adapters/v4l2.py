@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 from numpy.typing import NDArray
 
-from agent.adapters.formats import PATIENCE, age_of, from_bgr, upright
+from agent.adapters.formats import PATIENCE, age_of, from_bgr, open_silently, upright
 from agent.config import Camera as Settings
 from agent.core.types import Frame
 from agent.errors import DeviceError
@@ -89,12 +89,7 @@ class UsbCamera:
             mend = "add whoever runs Doorward to the group video"
             raise DeviceError(f"camera: {device}: not permitted: {mend}")
         settings = self._settings
-        # OpenCV writes its own errors to standard error; ours says what there is to say.
-        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        try:
-            capture = cv2.VideoCapture(str(device), cv2.CAP_V4L2)
-        finally:
-            cv2.utils.logging.setLogLevel(level)
+        capture = open_silently(str(device), cv2.CAP_V4L2)
         if not capture.isOpened():
             capture.release()
             mend = "end the other program that uses it, or name another with usb:DEVICE"

@@ -63,9 +63,8 @@ class VouchedRows:
             return self._db.execute(query).fetchall()
         return self._db.execute(f"{query} WHERE {column} = ?", [name]).fetchall()
 
-    def total(self, names: Iterable[str], *, all_keys: bool = False) -> int:
-        """Add up the attempts, the rows of these names, and where asked everybody's key."""
-        whole = {"attempts", "keys"} if all_keys else {"attempts"}
+    def total(self, names: Iterable[str], whole: frozenset[str] = frozenset()) -> int:
+        """Add up the rows of these names, and of the tables in `whole` those of everybody."""
         found = {
             table: self.of(table)
             if table in whole

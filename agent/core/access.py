@@ -36,6 +36,11 @@ class Access:
     mode: Mode = Mode.ANY
     hours: tuple[Hours, ...] = ()
 
+    @property
+    def every_mode(self) -> frozenset[Mode]:
+        """The modes that are in force at some hour."""
+        return frozenset({self.mode, *(hours.mode for hours in self.hours)})
+
 
 _FACES = frozenset({Method.FACE, Method.FACE_AND_PIN})
 _CARDS = frozenset({Method.CARD, Method.CARD_AND_PIN})
@@ -46,7 +51,7 @@ _TWO = frozenset({Method.FACE_AND_PIN, Method.CARD_AND_PIN})
 def modes(access: Access, now: Now) -> frozenset[Mode]:
     """Give the mode in force; where the clock is not set, all that may be: each must be met."""
     if not now.trusted:
-        return frozenset({access.mode, *(hours.mode for hours in access.hours)})
+        return access.every_mode
     for hours in access.hours:
         if any(span.start <= now.week_minute < span.end for span in hours.spans):
             return frozenset({hours.mode})

@@ -11,7 +11,7 @@ from agent.core.effects import Append, Change, Effect, Indication, Show
 from agent.core.enroller import Enroller
 from agent.core.events import Admitted, Granted
 from agent.core.policy import admissible
-from agent.core.rules import MORE_TIME, Rules
+from agent.core.rules import Rules, patience
 from agent.core.types import Grant, Method, Now, Reason, Subject, SubjectId
 
 
@@ -123,13 +123,15 @@ class Admission:
         the face that it takes beside it.
         """
         has_pin, has_card = subject.credentials.pin is not None, bool(subject.credentials.cards)
-        having = {Method.PIN: has_pin, Method.CARD: has_card}
-        having[Method.CARD_AND_PIN] = has_pin and has_card
-        access = self._rules.access
-        return all(
-            accepts([mode], method, has_face=True)
-            and any(accepts([mode], each, has_face=False) for each in having if having[each])
-            for mode in (access.mode, *(hours.mode for hours in access.hours))
+        having = {
+            Method.PIN: has_pin,
+            Method.CARD: has_card,
+            Method.CARD_AND_PIN: has_pin and has_card,
+        }
+        every = self._rules.access.every_mode
+        return accepts(every, method, has_face=True) and all(
+            any(accepts([mode], each, has_face=False) for each in having if having[each])
+            for mode in every
         )
 
     def spend(self) -> None:
@@ -140,10 +142,7 @@ class Admission:
         self, subject: Subject, factor: Factor, now: Now, *, duress: bool = False
     ) -> list[Effect]:
         """Remember a factor until the other is shown."""
-        patience = self._rules.codes.second_factor_seconds
-        if subject.accessible:
-            patience *= MORE_TIME
-        until = now.monotonic + patience
+        until = now.monotonic + patience(self._rules.codes.second_factor_seconds, subject)
         self._shown[factor] = _Shown(subject.id, subject.credentials, until, duress)
         return [Show(Indication.SHOW_FACE if factor is Factor.PIN else Indication.ENTER_PIN)]
 

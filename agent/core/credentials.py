@@ -31,6 +31,11 @@ class Credentials:
     duress_pin: bytes | None = field(default=None, repr=False)
     cards: tuple[bytes, ...] = field(default=(), repr=False)
 
+    @property
+    def pins(self) -> list[bytes]:
+        """The PINs there are, whatever they mean."""
+        return [pin for pin in (self.pin, self.duress_pin) if pin is not None]
+
 
 NO_CREDENTIALS = Credentials()
 

@@ -5,7 +5,14 @@ from hmac import compare_digest
 from typing import TypeAlias
 
 from agent.core.effects import Append, Effect, Enrol, Indication, Show, SpendCodes
-from agent.core.enrolment import Authority, Collection, Enrolment, Step, give_consent
+from agent.core.enrolment import (
+    Authority,
+    Collection,
+    Enrolment,
+    Step,
+    give_consent,
+    on_terms,
+)
 from agent.core.events import (
     Enrolled,
     EnrolmentFailed,
@@ -224,18 +231,9 @@ class Enroller:
             references=len(collection.references),
             collision=find_collision(template),
         )
+        consent = give_consent(self._rules, self._notice, authority.name, terms.guardian, now.wall)
         change = Enrol(
-            subject=Subject(
-                id=collection.subject,
-                household=terms.household,
-                administrator=terms.administrator,
-                validity=terms.validity,
-                minor=terms.minor,
-                accessible=terms.accessible,
-                consent=give_consent(
-                    self._rules, self._notice, authority.name, terms.guardian, now.wall
-                ),
-            ),
+            subject=on_terms(collection.subject, terms, consent),
             label=terms.label,
             references=tuple(collection.references),
         )

@@ -13,6 +13,7 @@ from agent.core.types import (
     Notice,
     Probe,
     QualityIssue,
+    Subject,
     SubjectId,
     Terms,
 )
@@ -88,6 +89,19 @@ def give_consent(
     days = rules.consent_days
     expires = None if days is None else wall + days * SECONDS_PER_DAY
     return Consent(authorised_by, notice, PURPOSE, wall, expires, guardian)
+
+
+def on_terms(subject: SubjectId, terms: Terms, consent: Consent | None) -> Subject:
+    """Give an enrolee as agreed. consent: None for one who gives no face."""
+    return Subject(
+        id=subject,
+        household=terms.household,
+        administrator=terms.administrator,
+        validity=terms.validity,
+        minor=terms.minor,
+        consent=consent,
+        accessible=terms.accessible,
+    )
 
 
 class Step(Enum):

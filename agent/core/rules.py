@@ -10,10 +10,16 @@ from agent.core.events import Part
 from agent.core.orders import Read, Rejection, RemoteUnlock
 from agent.core.policy import Lockout
 from agent.core.throttle import Codes
-from agent.core.types import Notice, SubjectId
+from agent.core.types import Notice, Subject, SubjectId
 
 MORE_TIME = 2.0
 """How much longer the door waits for those who need more time."""
+
+
+def patience(seconds: float, subject: Subject | None) -> float:
+    """Give for how long the door waits for somebody, where it waits so long for anybody."""
+    accessible = subject is not None and subject.accessible
+    return seconds * MORE_TIME if accessible else seconds
 
 
 @dataclass(frozen=True, slots=True)

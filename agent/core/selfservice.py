@@ -11,7 +11,7 @@ from collections.abc import Callable
 from agent.core.consent import Roll
 from agent.core.effects import Append, Effect, Indication, Show, SuspendConsent
 from agent.core.events import ConsentRenewed, ConsentSuspended, SelfServiceBegun
-from agent.core.rules import MORE_TIME
+from agent.core.rules import patience
 from agent.core.types import Method, Now, Subject, SubjectId, Suspension
 
 ASKS = 15.0
@@ -97,7 +97,6 @@ class SelfService:
         if self.deadline is None:
             return []
         self.deadline = self._subject = None
-        self._holds = 0
         return [Show(Indication.IDLE)]
 
     def _confirmed(self, subject: Subject) -> list[Effect]:
@@ -110,5 +109,4 @@ class SelfService:
         return [Show(Indication.LEAVING)]
 
     def _extend(self, now: Now) -> None:
-        slow = self._subject is not None and self._subject.accessible
-        self.deadline = now.monotonic + WAITS * (MORE_TIME if slow else 1)
+        self.deadline = now.monotonic + patience(WAITS, self._subject)

@@ -10,7 +10,9 @@ from msgspec import to_builtins
 
 from agent.adapters.console import as_json, in_words
 from agent.command import (
+    administrator_option,
     command,
+    household_option,
     not_after_option,
     not_before_option,
     schedule_option,
@@ -88,8 +90,8 @@ def remote_ping(setting: Setting, *, door: str, json: bool) -> None:
 @command("doorward remote enrol front --label 'Flat 12, Ada'", remote)
 @at_door
 @click.option("--label", default="", help="Who it is; stays on this computer.")
-@click.option("--household", help="Residents of one household are not told apart at all cost.")
-@click.option("--administrator", is_flag=True, help="May authorise enrolments at the door.")
+@household_option
+@administrator_option
 @not_before_option
 @not_after_option
 @schedule_option

@@ -355,6 +355,10 @@ def _files(path: Path) -> list[bytes]:
 # --- from the first sealed schema -----------------------------------------------------------------
 
 
+RESIDENTS = {"Ada Lovelace, flat 12", "Augusta Byron, flat 12", "Charles Babbage, flat 7"}
+"""Who lives in every sealed fixture, by label."""
+
+
 def write_sealed(folder: Path, dump: str) -> Path:
     path = write(folder / "state" / "doorward.db", dump)
     [epoch] = re.findall(r"^-- epoch: (.+)$", dump, re.MULTILINE)
@@ -379,11 +383,7 @@ def test_a_sealed_database_comes_over_with_residents_and_log_and_trusts_nobody(
         labels = {row.label: row for row in store.subjects()}
         assert store.cursor() == 7
         assert len(store.events(limit=1000)) == 19
-    assert set(labels) == {
-        "Ada Lovelace, flat 12",
-        "Augusta Byron, flat 12",
-        "Charles Babbage, flat 7",
-    }
+    assert set(labels) == RESIDENTS
     assert labels["Ada Lovelace, flat 12"].schedule
     assert labels["Augusta Byron, flat 12"].suspended is Suspension.WITHDRAWN
     assert labels["Charles Babbage, flat 7"].revoked
@@ -421,11 +421,7 @@ def test_who_was_enrolled_before_there_were_pins_has_none_and_nothing_else_chang
         assert len(loaded.codes) == 1
         assert [each.counter for each in loaded.controllers.values()] == [7]
         assert store.cursor() == 7
-    assert set(rows) == {
-        "Ada Lovelace, flat 12",
-        "Augusta Byron, flat 12",
-        "Charles Babbage, flat 7",
-    }
+    assert set(rows) == RESIDENTS
     assert not any(
         row.accessible or row.pin or row.duress_pin or row.cards for row in rows.values()
     )

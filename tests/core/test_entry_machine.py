@@ -4,17 +4,15 @@ As in `test_machine`, the rules are little scenes, and the test asks whether eac
 was reached. What is new here are restarts: of the agent, and of the computer with its clock.
 """
 
-from collections import Counter
 from dataclasses import replace
 from functools import cache
 
-from hypothesis import Phase, settings, strategies as st
+from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from agent.core.access import Access, Hours, Mode
@@ -39,6 +37,7 @@ from agent.core.types import Now, Probe, Span, Subject, SubjectId, Suspension, V
 from tests.core.entries import Memory, digest, holding, visitor
 from tests.core.entry_promises import NOTHING, Account, Holder, Outcome
 from tests.core.people import CALIBRATION, NOTICE, OUTSIDE, Person, resident, somebody
+from tests.core.reached import rarely_reached
 
 ADA, BEN, CLEO, STRANGER = (somebody(name) for name in ("ada", "ben", "cleo", "stranger"))
 HOLDERS = [
@@ -708,21 +707,4 @@ OFTEN = [
 
 
 def test_the_readers_keep_their_promises() -> None:
-    reached: Counter[str] = Counter()
-
-    class Counted(EntryMachine):
-        def teardown(self) -> None:
-            reached.update(self.account.reached)
-
-    ordinary = settings(
-        max_examples=200,
-        stateful_step_count=25,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        phases=[Phase.generate],
-    )
-    run_state_machine_as_test(Counted, settings=ordinary)
-
-    rare = {outcome: reached[outcome] for outcome in OFTEN if not reached[outcome] >= 3}
-    assert not rare
+    assert not rarely_reached(EntryMachine, OFTEN, examples=200, steps=25)

@@ -5,18 +5,16 @@ second resident follows, a stranger tries until the door stops looking. The test
 every kind of outcome was reached, so that a change which makes the machine lame shows at once.
 """
 
-from collections import Counter
 from dataclasses import replace
 from functools import cache
 
-from hypothesis import Phase, settings, strategies as st
+from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from agent.core.controller import Controller
@@ -63,6 +61,7 @@ from tests.core.people import (
     somebody,
 )
 from tests.core.promises import HOURS, Account, Kept, promise
+from tests.core.reached import rarely_reached
 
 ADA, BEN, CLEO, DORA, FAYE = (somebody(name) for name in ("ada", "ben", "cleo", "dora", "faye"))
 CARA = look_alike(CLEO, "cara", 0.8)
@@ -838,22 +837,4 @@ OFTEN = [
 
 
 def test_the_door_keeps_its_promises() -> None:
-    reached: Counter[str] = Counter()
-
-    class Counted(Machine):
-        def teardown(self) -> None:
-            reached.update(self.account.reached)
-
-    # Derandomised, so that red for one is red for all; not shrunk, which would take minutes.
-    ordinary = settings(
-        max_examples=120,
-        stateful_step_count=30,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        phases=[Phase.generate],
-    )
-    run_state_machine_as_test(Counted, settings=ordinary)
-
-    rare = {outcome: reached[outcome] for outcome in OFTEN if not reached[outcome] >= 3}
-    assert not rare
+    assert not rarely_reached(Machine, OFTEN, examples=120, steps=30)

@@ -1,60 +1,11 @@
-"""The machine is trusted because it fails: each of these breaks one promise on purpose.
+"""The machine is trusted because it fails: each of these breaks one promise on purpose."""
 
-A mutant is a copy of the core in which one piece of text is another. The machine that runs beside
-it asserts that it imported the copy; it must fail by a broken promise and by nothing else.
-"""
-
-import re
 from collections.abc import Iterator
 
 import pytest
 
-from tests.mutants import Edit, Experiment, Laboratory
-
-NEEDED = [
-    "agent/__init__.py",
-    "agent/errors.py",
-    "agent/core",
-    "tests/__init__.py",
-    "tests/core/__init__.py",
-    "tests/core/people.py",
-    "tests/core/promises.py",
-    "tests/core/test_machine.py",
-]
-PACKAGES = ["hypothesis.stateful", "numpy", "pytest"]
-
-DRIVER = """
-import sys
-from pathlib import Path
-
-import pytest
-from hypothesis import Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
-
-from tests.core.test_machine import Machine
-
-
-def test_machine() -> None:
-    here = Path(__file__).parent
-    modules = [m for name, m in sys.modules.items() if name.split(".")[0] in {"agent", "tests"}]
-    assert len(modules) > 10
-    for module in modules:
-        assert Path(module.__file__).is_relative_to(here), f"not the copy: {module.__file__}"
-    fast = settings(
-        max_examples=150,
-        stateful_step_count=25,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        phases=[Phase.generate],
-        report_multiple_bugs=False,
-    )
-    run_state_machine_as_test(Machine, settings=fast)
-
-
-def main() -> int:
-    return pytest.main(["-x", "-q", "-p", "no:cacheprovider", "driver.py"])
-"""
+from tests.core.breaking import laboratory, require_found
+from tests.mutants import Edit, Laboratory
 
 ADMISSION = "admission.py"
 CONSENT, CONTROLLER, DECISION, DOOR = "consent.py", "controller.py", "decision.py", "door.py"
@@ -252,7 +203,7 @@ MUTANTS: dict[str, list[Edit]] = {
         )
     ],
     "an enrolee gets an administrator's rights": [
-        (ENROLLER, "administrator=terms.administrator", "administrator=True")
+        (ENROLMENT, "administrator=terms.administrator", "administrator=True")
     ],
     "refused enrolments fill the log": [
         (ENROLLER, "if now.monotonic - self._refused_at < REFUSALS_APART:", "if False:")
@@ -273,7 +224,7 @@ MUTANTS: dict[str, list[Edit]] = {
     "an enrolee's guardian is not recorded": [
         (ENROLLER, "terms.guardian, now.wall", "None, now.wall")
     ],
-    "a minor counts as grown up": [(ENROLLER, "minor=terms.minor", "minor=False")],
+    "a minor counts as grown up": [(ENROLMENT, "minor=terms.minor", "minor=False")],
     "a consent never expires": [
         (ENROLMENT, "None if days is None else wall + days * SECONDS_PER_DAY", "None")
     ],
@@ -404,21 +355,12 @@ MUTANTS: dict[str, list[Edit]] = {
 
 
 @pytest.fixture(scope="module")
-def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
-    experiment = Experiment(MUTANTS, "agent/core", NEEDED, PACKAGES, DRIVER)
-    built = Laboratory(experiment, tmp_path_factory.mktemp("mutants"))
-    yield built
-    built.close()
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+    folder = tmp_path_factory.mktemp("mutants")
+    with laboratory(MUTANTS, ("test_machine", "Machine"), folder) as built:
+        yield built
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_the_machine_finds(name: str, laboratory: Laboratory) -> None:
-    code, output = laboratory.result(name)
-
-    if not MUTANTS[name]:
-        assert code == pytest.ExitCode.OK, output
-        return
-    assert code == pytest.ExitCode.TESTS_FAILED, output
-    broken = re.search(r"^E +tests\.core\.promises\.BrokenPromiseError: .+", output, re.MULTILINE)
-    assert broken, output
-    assert "Failing test case" in output
+def test_the_machine_finds(name: str, built: Laboratory) -> None:
+    require_found(MUTANTS, name, built)
