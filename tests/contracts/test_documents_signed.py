@@ -145,6 +145,20 @@ def test_what_a_store_signs_verifies_without_it(tmp_path: Path) -> None:
     assert facts[1]["seq"] == 1
 
 
+def test_each_certificate_names_the_key_epoch_that_its_erasure_began(tmp_path: Path) -> None:
+    path, named, kept = tmp_path / "doorward.db", [], []
+    with opened(path) as store:
+        for subject in (SUBJECT, SubjectId("s-2")):
+            enrol(store, subject)
+            erase(store, subject)
+            note = store.certificate(subject)
+            assert note
+            named.append(verify(note, VAULT.signer.verifier).facts["epoch"])
+            # The file's first word, as whoever looks at the device reads it.
+            kept.append(int((tmp_path / "epoch").read_text(encoding="ascii").split()[0]))
+    assert named == kept == [2, 3]
+
+
 @pytest.mark.parametrize("at", [float("nan"), float("inf"), 1e300])
 def test_nothing_is_signed_that_could_not_be_read_back(at: float) -> None:
     with pytest.raises(ValueError, match="does not say"):
