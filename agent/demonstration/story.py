@@ -16,6 +16,8 @@ from agent.adapters.clock import SystemClock
 from agent.adapters.console import in_words
 from agent.adapters.simulated import SimulatedDoor
 from agent.config import Config, Door as DoorSettings, Mqtt
+from agent.core.decision import Recognition
+from agent.core.enrolment import Enrolment
 from agent.core.events import (
     Admitted,
     CodeDenied,
@@ -37,6 +39,10 @@ from agent.ports import Clock, Digest, Store, Vision
 
 DOOR = "demo"
 RELEASE_SECONDS = 2.0
+KEEPS_UP = 0.1
+"""Seconds for a look at a frame with which a machine keeps up with a door."""
+SLOWEST = 6.0
+"""How many times longer everything takes at the most, where a machine does not."""
 
 
 class TimedVision:
@@ -59,8 +65,11 @@ class TimedVision:
 class Play:
     """The acts. surprises: visits that did not end as they should."""
 
-    def __init__(self, narrator: Narrator, stage: Stage, door: SimulatedDoor, store: Store) -> None:
+    def __init__(
+        self, narrator: Narrator, stage: Stage, door: SimulatedDoor, store: Store, pace: float
+    ) -> None:
         self._narrator = narrator
+        self._pace = pace
         self._stage = stage
         self._door = door
         self._store = store
@@ -131,11 +140,20 @@ class Play:
 
     @contextmanager
     def _at_the_door(self, photographs: Sequence[str]) -> Iterator[None]:
-        self._stage.walk_up([photograph(name) for name in photographs], PATIENCE)
+        self._stage.walk_up([photograph(name) for name in photographs], PATIENCE * self._pace)
         yield
         self._stage.leave()
         # The next presentation begins only once the corridor was seen empty.
-        time.sleep(1.0)
+        time.sleep(1.0 * self._pace)
+
+
+def _pace(vision: Vision, clock: Clock) -> float:
+    """Say how much longer everything takes here than on a machine that keeps up, at least 1."""
+    frame = Frame(photograph("obama.jpg"), 0.0)
+    vision(frame)  # The first look takes longer.
+    began = clock.now().monotonic
+    vision(frame)
+    return min(max(1.0, (clock.now().monotonic - began) / KEEPS_UP), SLOWEST)
 
 
 ACKNOWLEDGED = 0.5
@@ -148,21 +166,26 @@ def play(write: Write, *, json: bool) -> bool:
     Gives whether every visit ended as it should. Raises DoorwardError.
     """
     clock = SystemClock()
-    narrator = Narrator(write, clock, json=json)
+    vision, calibration = app.load_vision(Config())
+    pace = _pace(vision, clock)
+    patience = PATIENCE * pace
+    narrator = Narrator(write, clock, patience, json=json)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="doorward-demo-"))
         program = find_mosquitto()
         port = stack.enter_context(broker(program)) if program else None
         settings = Mqtt() if port is None else Mqtt(host=LOOPBACK, port=port, tls=False)
+        usual = Recognition()
         config = Config(
             door=DoorSettings(name=DOOR, release_seconds=RELEASE_SECONDS),
             mqtt=settings,
+            recognition=Recognition(max_age=usual.max_age * pace, max_gap=usual.max_gap * pace),
+            enrolment=Enrolment(seconds=Enrolment().seconds * pace),
             state_directory=folder,
         )
         collector = Collector(port, DOOR) if port else None
         if collector is not None:
             stack.callback(collector.close)
-        vision, calibration = app.load_vision(config)
         timed = TimedVision(vision, clock)
         stage = Stage(config.camera.fps, clock)
         door = SimulatedDoor(clock, app.new_subject)
@@ -182,15 +205,15 @@ def play(write: Write, *, json: bool) -> bool:
             target=narrator.witness, args=[runtime.run], name="agent", daemon=True
         )
         thread.start()
-        acts = Play(narrator, stage, door, ours)
+        acts = Play(narrator, stage, door, ours, pace)
         try:
             narrator.await_event((Started,), 0)
             _story(acts, app.code_digest(config).pin)
             last = ours.last_events(1)[-1].seq
-            arrived = _arrived(collector, last)
+            arrived = _arrived(collector, last, patience)
         finally:
             runtime.stop()
-            thread.join(PATIENCE)
+            thread.join(patience)
         delivered = None if arrived is None else arrived and ours.cursor() >= last
         narrator.say(f"\n{_delivery(last, delivered=delivered)}")
         summary = _summary(narrator.events, acts, len(door.pulses), timed)
@@ -224,10 +247,10 @@ def _story(acts: Play, digest: Digest) -> None:
     acts.visit("He walks up again.", ["obama3.jpg"], None)
 
 
-def _arrived(collector: Collector | None, last: int) -> bool | None:
+def _arrived(collector: Collector | None, last: int, patience: float) -> bool | None:
     if collector is None:
         return None
-    arrived = collector.has_all(last, PATIENCE)
+    arrived = collector.has_all(last, patience)
     # The last acknowledgement is on its way back; the agent writes it down when it ends.
     time.sleep(ACKNOWLEDGED)
     return arrived
