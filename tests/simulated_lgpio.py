@@ -190,14 +190,19 @@ def rpi_lgpio(chip: SimulatedLgpio) -> Iterator[Gpio]:
     names = ("lgpio", "RPi", "RPi.GPIO")
     before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
     sys.modules["lgpio"] = chip  # type: ignore[assignment]
-    os.environ.update(RPI_LGPIO_REVISION=PI_5, RPI_LGPIO_CHIP="0")
+    # On the kernel's simulated chip they are set for good, and other processes need them.
+    settings = {"RPI_LGPIO_REVISION": PI_5, "RPI_LGPIO_CHIP": "0"}
+    outside = {name: os.environ[name] for name in settings if name in os.environ}
+    os.environ.update(settings)
     try:
         module = cast("Gpio", importlib.import_module("RPi.GPIO"))
         module.setwarnings(0)
         module.setmode(module.BCM)
         yield module
     finally:
-        del os.environ["RPI_LGPIO_REVISION"], os.environ["RPI_LGPIO_CHIP"]
+        for name in settings:
+            del os.environ[name]
+        os.environ.update(outside)
         for name in names:
             sys.modules.pop(name, None)
         sys.modules.update(before)

@@ -12,7 +12,7 @@ from agent.errors import DoorwardError
 from agent.ports import Clock, Recorded
 
 PATIENCE = 30.0
-"""Seconds that an act may take before the demonstration gives up."""
+"""Seconds that an act may take before the demonstration gives up, on a machine that keeps up."""
 
 Write: TypeAlias = Callable[[str], None]
 
@@ -30,10 +30,11 @@ class Summary:
 
 
 class Narrator(LocalReporter):
-    """Tells the story as it happens, and remembers it."""
+    """Tells the story as it happens, and remembers it. patience: seconds that an act may take."""
 
-    def __init__(self, write: Write, clock: Clock, *, json: bool) -> None:
+    def __init__(self, write: Write, clock: Clock, patience: float, *, json: bool) -> None:
         self._write = write
+        self._patience = patience
         self._json = json
         self._begun_at = clock.now().monotonic
         self._clock = clock
@@ -80,22 +81,22 @@ class Narrator(LocalReporter):
             return next((e for e in self.events[after:] if isinstance(e, kinds)), None)
 
         with self._changed:
-            self._changed.wait_for(lambda: find() is not None or self.error, PATIENCE)
+            self._changed.wait_for(lambda: find() is not None or self.error, self._patience)
             found = find()
         if self.error is not None:
             raise self.error
         if found is None:
             wanted = " or ".join(kind.__name__ for kind in kinds)
-            message = f"demo: no {wanted} within {PATIENCE:.0f} s: is the machine overloaded?"
+            message = f"demo: no {wanted} within {self._patience:.0f} s: is the machine overloaded?"
             raise DoorwardError(message)
         return found
 
     def await_lock(self) -> None:
         """Wait until the door is locked. Raises DoorwardError where it stays open."""
         with self._changed:
-            locked = self._changed.wait_for(lambda: self._state is LockState.LOCKED, PATIENCE)
+            locked = self._changed.wait_for(lambda: self._state is LockState.LOCKED, self._patience)
         if not locked:
-            message = f"demo: the door did not lock within {PATIENCE:.0f} s"
+            message = f"demo: the door did not lock within {self._patience:.0f} s"
             raise DoorwardError(message)
 
     def conclude(self, summary: Summary, pulses: Sequence[tuple[float, float]]) -> None:

@@ -16,6 +16,8 @@ from agent.adapters.clock import SystemClock
 from agent.adapters.console import in_words
 from agent.adapters.simulated import SimulatedDoor
 from agent.config import Config, Door as DoorSettings, Mqtt
+from agent.core.decision import Recognition
+from agent.core.enrolment import Enrolment
 from agent.core.events import (
     Admitted,
     CodeDenied,
@@ -37,6 +39,8 @@ from agent.ports import Clock, Digest, Store, Vision
 
 DOOR = "demo"
 RELEASE_SECONDS = 2.0
+SLOWEST = 5.0
+"""Seconds for a frame, and a look at it, that the demonstration allows for, at the most."""
 
 
 class TimedVision:
@@ -59,8 +63,11 @@ class TimedVision:
 class Play:
     """The acts. surprises: visits that did not end as they should."""
 
-    def __init__(self, narrator: Narrator, stage: Stage, door: SimulatedDoor, store: Store) -> None:
+    def __init__(
+        self, narrator: Narrator, stage: Stage, door: SimulatedDoor, store: Store, look: float
+    ) -> None:
         self._narrator = narrator
+        self._look = look
         self._stage = stage
         self._door = door
         self._store = store
@@ -131,11 +138,26 @@ class Play:
 
     @contextmanager
     def _at_the_door(self, photographs: Sequence[str]) -> Iterator[None]:
-        self._stage.walk_up([photograph(name) for name in photographs], PATIENCE)
+        self._stage.walk_up([photograph(name) for name in photographs], patience(self._look))
         yield
         self._stage.leave()
         # The next presentation begins only once the corridor was seen empty.
-        time.sleep(1.0)
+        time.sleep(1.0 + 2 * self._look)
+
+
+def patience(look: float) -> float:
+    """Give the seconds that an act may take where a look at a frame takes so many."""
+    return PATIENCE * (1 + look)
+
+
+def _seconds_of_a_look(vision: Vision, clock: Clock) -> float:
+    stage = Stage(Config().camera.fps, clock)
+    stage.walk_up([photograph("obama.jpg")], PATIENCE)
+    frames = stage.frames()
+    vision(next(frames))  # The first one takes longer.
+    began = clock.now().monotonic
+    vision(next(frames))
+    return min(clock.now().monotonic - began, SLOWEST)
 
 
 ACKNOWLEDGED = 0.5
@@ -148,21 +170,28 @@ def play(write: Write, *, json: bool) -> bool:
     Gives whether every visit ended as it should. Raises DoorwardError.
     """
     clock = SystemClock()
-    narrator = Narrator(write, clock, json=json)
+    vision, calibration = app.load_vision(Config())
+    # On a slow machine frames are older, and everything takes longer.
+    look = _seconds_of_a_look(vision, clock)
+    narrator = Narrator(write, clock, patience(look), json=json)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="doorward-demo-"))
         program = find_mosquitto()
         port = stack.enter_context(broker(program)) if program else None
         settings = Mqtt() if port is None else Mqtt(host=LOOPBACK, port=port, tls=False)
+        usual = Recognition()
         config = Config(
             door=DoorSettings(name=DOOR, release_seconds=RELEASE_SECONDS),
             mqtt=settings,
+            recognition=Recognition(
+                max_age=usual.max_age + 3 * look, max_gap=usual.max_gap + 3 * look
+            ),
+            enrolment=Enrolment(seconds=20.0 * (1 + look)),
             state_directory=folder,
         )
         collector = Collector(port, DOOR) if port else None
         if collector is not None:
             stack.callback(collector.close)
-        vision, calibration = app.load_vision(config)
         timed = TimedVision(vision, clock)
         stage = Stage(config.camera.fps, clock)
         door = SimulatedDoor(clock, app.new_subject)
@@ -182,12 +211,12 @@ def play(write: Write, *, json: bool) -> bool:
             target=narrator.witness, args=[runtime.run], name="agent", daemon=True
         )
         thread.start()
-        acts = Play(narrator, stage, door, ours)
+        acts = Play(narrator, stage, door, ours, look)
         try:
             narrator.await_event((Started,), 0)
             _story(acts, app.code_digest(config).pin)
             last = ours.last_events(1)[-1].seq
-            arrived = _arrived(collector, last)
+            arrived = _arrived(collector, last, patience(look))
         finally:
             runtime.stop()
             thread.join(PATIENCE)
@@ -224,10 +253,10 @@ def _story(acts: Play, digest: Digest) -> None:
     acts.visit("He walks up again.", ["obama3.jpg"], None)
 
 
-def _arrived(collector: Collector | None, last: int) -> bool | None:
+def _arrived(collector: Collector | None, last: int, seconds: float) -> bool | None:
     if collector is None:
         return None
-    arrived = collector.has_all(last, PATIENCE)
+    arrived = collector.has_all(last, seconds)
     # The last acknowledgement is on its way back; the agent writes it down when it ends.
     time.sleep(ACKNOWLEDGED)
     return arrived
