@@ -119,7 +119,8 @@ def accuracy(scores: Scores, mated: NDArray[np.bool_]) -> tuple[float, float]:
         fold[kind] = np.arange(kind.sum()) * FOLDS // max(int(kind.sum()), 1)
     right = []
     for held_out in (fold == k for k in range(FOLDS)):
-        thresholds = np.unique(scores[~held_out])
+        seen = np.unique(scores[~held_out])
+        thresholds = np.append(seen[:1], (seen[1:] + seen[:-1]) / 2)
         told = scores[~held_out] >= thresholds[:, None]
         best = thresholds[(told == mated[~held_out]).mean(axis=1).argmax()]
         right.append(((scores[held_out] >= best) == mated[held_out]).mean())
