@@ -68,6 +68,9 @@ def test_a_person_drawn_twice_counts_as_two_people() -> None:
         alone.threshold(0.1, np.ones(20))
     )
     assert alone.comparisons == 190
+    few = strangers(vectors[:5], np.arange(5))
+    for weight in (np.ones(5), np.full(5, 2.0)):
+        assert few.threshold(0.5, weight) == few.scores[5]
 
 
 def test_who_is_not_acquired_is_refused_or_left_out() -> None:
