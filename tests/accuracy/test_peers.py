@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.accuracy.pairs import (
     Pair,
@@ -32,7 +33,7 @@ PAIRS = [
 ]
 
 
-def made_up(noise: float = 0.5) -> dict[Photograph, np.ndarray[tuple[int], np.dtype[np.float64]]]:
+def made_up(noise: float = 0.5) -> dict[Photograph, NDArray[np.float64]]:
     """Vectors of two photographs of each person, who are nothing like each other."""
     random = np.random.default_rng(3)
     people = random.normal(size=(PEOPLE, 16))
@@ -43,7 +44,7 @@ def made_up(noise: float = 0.5) -> dict[Photograph, np.ndarray[tuple[int], np.dt
     }
 
 
-def results(vectors: dict[Photograph, np.ndarray[tuple[int], np.dtype[np.float64]]]) -> Results:
+def results(vectors: dict[Photograph, NDArray[np.float64]]) -> Results:
     return Results("a package", [0.02] * PEOPLE * 2, vectors, [], 100.0)
 
 
