@@ -8,6 +8,7 @@ LOCK := $(if $(filter 3.11 3.12,$(VERSION)),3.11,3.13)
 VENV := .venv
 BIN := $(VENV)/bin
 TFLITE := .venv-tflite
+PEERS := build/peers
 # These stamps carry the version, so that another PYTHON means a new environment.
 RUN := $(VENV)/run-$(VERSION)
 DEV := $(VENV)/dev-$(VERSION)
@@ -21,7 +22,7 @@ export PIP_USER := 0
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-tflite-runtime test-guest test-install check format schemas docs bench venv lock \
-	clean install uninstall payload bundle deb
+	bench-peers clean install uninstall payload bundle deb
 
 help: ## list these targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | expand -t 24
@@ -80,6 +81,12 @@ docs: $(DEV) ## rewrite what is generated of docs/
 bench: $(DEV) ## measure
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.bench
 
+bench-peers: $(DEV) ## measure beside other programs: IMAGES=DIR PAIRS=FILE SAMPLE=300
+	@test -d "$(IMAGES)" -a -f "$(PAIRS)" || { echo "bench-peers: name photographs, make bench-peers IMAGES=DIR PAIRS=FILE: docs/accuracy.md says which will do" >&2; exit 2; }
+	@$(MAKE) --no-print-directory $(PEERS)/peers-$(VERSION)
+	@$(BIN)/python -m tests.accuracy.peers --images "$(IMAGES)" --pairs "$(PAIRS)" \
+		--python $(PEERS)/bin/python $(if $(SAMPLE),--sample $(SAMPLE))
+
 venv: $(DEV) ## make .venv with everything for development
 
 %/python-$(VERSION):
@@ -105,6 +112,13 @@ $(TFLITE)/run-$(VERSION): requirements/tflite-runtime-3.11.txt setup.cfg | $(TFL
 
 $(VENV)/build-$(VERSION): requirements/build.txt | $(VENV)/python-$(VERSION)
 	$(BIN)/pip install -qq --no-compile --require-hashes -r $<
+	@touch $@
+
+# face_recognition_models is a source package of data: with the locked setuptools it needs no more.
+$(PEERS)/peers-$(VERSION): requirements/peers-$(LOCK).txt | $(PEERS)/python-$(VERSION)
+	@$(@D)/bin/pip install -qq --no-compile --require-hashes -r requirements/build.txt
+	@nice $(@D)/bin/pip install -qq --no-compile --require-hashes --no-deps --no-build-isolation \
+		--no-binary face-recognition-models -r $<
 	@touch $@
 
 # Under sudo what a checkout is given stays its owner's.
@@ -169,6 +183,10 @@ lock: ## renew the pinned versions in requirements/
 	$(COMPILE) 3.13 -c requirements/dev-3.13.txt -o requirements/run-3.13.txt
 	$(COMPILE) 3.11 --extra tflite-runtime requirements/tflite-runtime.in \
 		--excludes requirements/tflite-runtime.exclude -o requirements/tflite-runtime-3.11.txt
+	for python in 3.11 3.13; do \
+		$(COMPILE) $$python requirements/peers.in --excludes requirements/peers.exclude \
+			-c requirements/constraints.in -o requirements/peers-$$python.txt || exit; \
+	done
 	$(UV) compile --quiet --upgrade --generate-hashes --no-annotate --custom-compile-command 'make lock' \
 		requirements/build.in --python-version 3.11 -c requirements/run-3.11.txt -o requirements/build.txt
 	$(UV) compile --quiet --upgrade --generate-hashes --no-annotate --custom-compile-command 'make lock' \

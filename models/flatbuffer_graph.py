@@ -1,6 +1,6 @@
 """One TFLite graph as the schema's mutable objects: read it, rewrite it, write it back.
 
-Holds only what the int8 recipe needs. Tensors and operators keep their indices until `prune`.
+Holds only what the embedder's recipes need. Tensors and operators keep their indices until `prune`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 Kind = schema.BuiltinOperator
 INT8: int = schema.TensorType.INT8
 INT32: int = schema.TensorType.INT32
+FLOAT16: int = schema.TensorType.FLOAT16
 FLOAT32: int = schema.TensorType.FLOAT32
 RELU: int = schema.ActivationFunctionType.RELU
 
-_DTYPES = {FLOAT32: np.float32, INT32: np.int32, INT8: np.int8}
+_DTYPES = {FLOAT32: np.float32, FLOAT16: np.float16, INT32: np.int32, INT8: np.int8}
 _TYPES = {np.dtype(dtype): number for number, dtype in _DTYPES.items()}
 _FILE_IDENTIFIER = b"TFL3"
 # Readers older than 2.4 know an operator by this one-byte field; 127 there means "see builtinCode".
@@ -76,7 +77,7 @@ class Graph:
         return str(self._tensors[index].name.decode())
 
     def type(self, index: int) -> int:
-        """Return the tensor's type: FLOAT32, INT32 or INT8."""
+        """Return the tensor's type: FLOAT32, FLOAT16, INT32 or INT8."""
         return int(self._tensors[index].type)
 
     def shape(self, index: int) -> list[int]:
@@ -88,7 +89,7 @@ class Graph:
         self._tensors[index].shape = list(shape)
 
     def constant(self, index: int) -> NDArray[Any]:
-        """Return a copy of a constant's values in its shape; float32, int32 or int8."""
+        """Return a copy of a constant's values in its shape and type."""
         tensor = self._tensors[index]
         raw = bytes(self._model.buffers[tensor.buffer].data)
         return np.frombuffer(raw, _DTYPES[tensor.type]).reshape(self.shape(index)).copy()

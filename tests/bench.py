@@ -40,7 +40,7 @@ AGENT_SECONDS = 10
 
 def main() -> None:
     """Measure and print."""
-    print(f"{_processor()}, Python {platform.python_version()}, {RUNTIME}, 1 thread\n")
+    print(f"{processor()}, Python {platform.python_version()}, {RUNTIME}, 1 thread\n")
     face, corridor = _frames()
     print(tabulate(_vision(face) + _galleries(), ["step", "p50 ms", "p95 ms"], floatfmt=".2f"))
     print()
@@ -177,7 +177,8 @@ def _rss(pid: int) -> float:
     return int(line.split()[1]) / 1024
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Give the name of this machine's."""
     described = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     names = [line.split(":", 1)[1].strip() for line in described if line.startswith("model name")]
     return names[0] if names else platform.machine()

@@ -47,6 +47,7 @@ class _Tensor:
 class _Declaration:
     """One model's entry in the manifest."""
 
+    name: str
     path: Path
     digest: str
     input: _Tensor
@@ -61,8 +62,8 @@ class Model:
 
     __slots__ = ("_input", "_interpreter", "_outputs", "_shape", "digest", "name")
 
-    def __init__(self, name: str, declared: _Declaration, interpreter: Any) -> None:  # noqa: ANN401
-        self.name = name
+    def __init__(self, declared: _Declaration, interpreter: Any) -> None:  # noqa: ANN401
+        self.name = declared.name
         self.digest = declared.digest
         self._interpreter = interpreter
         self._shape = declared.input.shape
@@ -97,7 +98,8 @@ def load_model(directory: Path, name: str, *, threads: int = 1) -> Model:
 
     Args:
         directory: holds manifest.toml and the files that it names.
-        name: the model's table in the manifest: "embedder", "detector" or "landmarks".
+        name: a table of the manifest, such as "landmarks", or what the manifest lets stand for one:
+            "embedder", for the form of it that is in force.
         threads: how many the interpreter may use, at least 1.
 
     Raises:
@@ -114,13 +116,16 @@ def load_model(directory: Path, name: str, *, threads: int = 1) -> Model:
             f"{declared.path}: damaged or replaced, SHA-256 {digest} where manifest.toml declares "
             f"{declared.digest}; reinstall Doorward"
         )
-    return Model(name, declared, _interpreter(declared.path, content, threads))
+    return Model(declared, _interpreter(declared.path, content, threads))
 
 
 def _declaration(manifest: Path, name: str) -> _Declaration:
     try:
-        entry = tomllib.loads(manifest.read_text(encoding="utf-8"))[name]
+        document = tomllib.loads(manifest.read_text(encoding="utf-8"))
+        table = document[name] if isinstance(document[name], str) else name
+        entry = document[table]
         return _Declaration(
+            name=table,
             path=manifest.parent / entry["file"],
             digest=entry["sha256"],
             input=_tensor(entry["input"]),

@@ -72,14 +72,16 @@ class Pipeline:
         return Probe(self._embedder.embed(aligned), quality)
 
 
-def load_pipeline(models_directory: "Path", limits: "Limits", threads: int = 1) -> Pipeline:
-    """Load the models of a folder. Raises ModelError."""
+def load_pipeline(
+    models_directory: "Path", limits: "Limits", threads: int = 1, embedder: str = "embedder"
+) -> Pipeline:
+    """Load the models of a folder. embedder: as the name of load_model. Raises ModelError."""
     return Pipeline(
         (
             Detector(load_model(models_directory, "detector", threads=threads), NEAR),
             Detector(load_model(models_directory, "detector_far", threads=threads), FAR),
         ),
         Landmarker(load_model(models_directory, "landmarks", threads=threads)),
-        Embedder(load_model(models_directory, "embedder", threads=threads)),
+        Embedder(load_model(models_directory, embedder, threads=threads)),
         limits,
     )

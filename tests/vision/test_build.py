@@ -22,6 +22,7 @@ flatbuffers = pytest.importorskip("flatbuffers", reason="models are built with f
 sys.path.insert(0, str(Path(__file__).parents[2] / "models"))
 
 import build  # noqa: E402
+import float16  # noqa: E402
 import int8  # noqa: E402
 import measure  # noqa: E402
 from ai_edge_litert import schema_py_generated as schema  # noqa: E402
@@ -246,6 +247,19 @@ def test_the_same_input_gives_the_same_bytes() -> None:
     assert one == other
 
 
+def test_the_float_form_keeps_weights_of_two_bytes_and_computes_the_same() -> None:
+    content = float16.float_embedder(network().to_bytes())
+    graph = Graph(content)
+    made = {*graph.activations()}
+    kept = {int(tensor) for op in graph.operators for tensor in op.inputs} - made
+    weights = [tensor for tensor in kept if graph.type(tensor) != schema.TensorType.INT32]
+    assert {graph.type(tensor) for tensor in weights} == {schema.TensorType.FLOAT16}
+    assert {graph.type(tensor) for tensor in made} == {schema.TensorType.FLOAT32}
+    assert graph.shape(graph.inputs[0]) == [1, 8, 8, 3]
+    expected = outputs(network().to_bytes(), faces())
+    assert lowest_cosine(outputs(content, faces()), expected) > 0.99999
+
+
 def test_a_model_of_two_graphs_is_refused() -> None:
     model = schema.ModelT.InitFromPackedBuf(network().to_bytes(), 0)
     model.subgraphs *= 2
@@ -326,7 +340,7 @@ def upstream() -> Path:
 
 
 def test_the_float_steps_change_nothing_in_the_real_embedder() -> None:
-    original = build.upstream_files(upstream())["embedder"]
+    original = build.upstream_files(upstream())["embedder_float"]
     calibration = build.calibration_faces()[::10]
     graph = Graph(original)
     for step in FLOAT_STEPS[:3]:
@@ -338,7 +352,7 @@ def test_the_float_steps_change_nothing_in_the_real_embedder() -> None:
 
 
 def test_the_golden_embedding_is_the_float_original_s() -> None:
-    graph = Graph(build.upstream_files(upstream())["embedder"])
+    graph = Graph(build.upstream_files(upstream())["embedder_float"])
     int8.set_single_batch(graph)
     noise = np.random.default_rng(0).uniform(-1, 1, (1, 112, 112, 3)).astype(np.float32)
     golden = np.load(Path(__file__).parent / "golden_embedding.npz")["reference"]

@@ -35,6 +35,14 @@ def test_the_committed_calibration_is_of_the_committed_embedder() -> None:
     assert calibration.points[-1].threshold <= 0.75
 
 
+def test_a_form_of_the_embedder_that_was_not_calibrated_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "calibration.toml").write_text(GOOD)
+    model = f"{load_model(MODELS, 'embedder_float').digest}/{RUNTIME}"
+    with pytest.raises(ModelError, match=f"has no calibration for {model}: ") as error:
+        load_calibration(tmp_path, model)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("residents", [1, 2, 10, 50, 120])
 def test_the_default_target_can_be_met_for_a_house(residents: int) -> None:
     model = f"{load_model(MODELS, 'embedder').digest}/{RUNTIME}"

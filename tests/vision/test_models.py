@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / "models"
 MANIFEST = tomllib.loads((COMMITTED / "manifest.toml").read_text())
+EMBEDDERS = ("embedder_int8", "embedder_float")
+TABLES = (*EMBEDDERS, "detector", "detector_far", "landmarks")
 FILE = COMMITTED / MANIFEST["landmarks"]["file"]
 
 pytestmark = pytest.mark.runtime
@@ -56,13 +58,13 @@ def refusal(folder: Path, name: str = "landmarks") -> str:
     return message
 
 
-def fitting_tensor(name: str) -> Float32:
+def fitting_tensor(name: str = "embedder_int8") -> Float32:
     shape: list[int] = MANIFEST[name]["input"]["shape"]
     return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
 
 
 def test_the_manifest_declares_every_committed_file_and_its_digest() -> None:
-    declared = {entry["file"]: entry["sha256"] for entry in MANIFEST.values()}
+    declared = {MANIFEST[name]["file"]: MANIFEST[name]["sha256"] for name in TABLES}
     found = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in COMMITTED.glob("*.tflite")
@@ -70,7 +72,7 @@ def test_the_manifest_declares_every_committed_file_and_its_digest() -> None:
     assert found == declared
 
 
-@pytest.mark.parametrize("name", ["embedder", "detector", "landmarks"])
+@pytest.mark.parametrize("name", TABLES)
 def test_a_committed_model_gives_what_the_manifest_declares(name: str) -> None:
     model = load_model(COMMITTED, name)
     outputs = model(fitting_tensor(name))
@@ -94,21 +96,40 @@ def test_outputs_come_in_the_manifest_s_order(copied: Path) -> None:
 
 def test_outputs_are_copies_that_the_next_run_leaves_alone() -> None:
     model = load_model(COMMITTED, "embedder")
-    (first,) = model(fitting_tensor("embedder"))
+    (first,) = model(fitting_tensor())
     kept = first.copy()
     model(np.zeros((1, 112, 112, 3), np.float32))
     np.testing.assert_array_equal(first, kept)
 
 
-def test_the_embedder_agrees_with_its_float_original() -> None:
-    # Noise, so that the repository holds nobody's embedding; on faces the mean is 0.995.
+@pytest.mark.parametrize(("form", "cosine"), [("embedder_int8", 0.985), ("embedder_float", 0.9999)])
+def test_an_embedder_agrees_with_its_float_original(form: str, cosine: float) -> None:
+    # Noise, so that the repository holds nobody's embedding; on faces int8's mean is 0.995.
     reference = np.load(Path(__file__).parent / "golden_embedding.npz")["reference"]
-    (embedding,) = load_model(COMMITTED, "embedder")(fitting_tensor("embedder"))
-    assert embedding[0] @ reference / np.linalg.norm(embedding[0]) >= 0.985
+    (embedding,) = load_model(COMMITTED, form)(fitting_tensor())
+    assert embedding[0] @ reference / np.linalg.norm(embedding[0]) >= cosine
+
+
+@pytest.mark.parametrize("form", EMBEDDERS)
+def test_the_embedder_is_the_form_that_the_manifest_names(tmp_path: Path, form: str) -> None:
+    text = (COMMITTED / "manifest.toml").read_text()
+    named = re.sub(r"^embedder = .*", f'embedder = "{form}"', text, flags=re.MULTILINE)
+    (tmp_path / "manifest.toml").write_text(named)
+    shutil.copy(COMMITTED / MANIFEST[form]["file"], tmp_path)
+    model = load_model(tmp_path, "embedder")
+    assert (model.name, model.digest) == (form, MANIFEST[form]["sha256"])
+
+
+@pytest.mark.parametrize("named", ['"embedder_int4"', '""', "8", "[]"])
+def test_an_embedder_that_the_manifest_does_not_declare_is_said(copied: Path, named: str) -> None:
+    text = (copied / "manifest.toml").read_text()
+    spoilt = re.sub(r"^embedder = .*", f"embedder = {named}", text, flags=re.MULTILINE)
+    (copied / "manifest.toml").write_text(spoilt)
+    assert "does not declare embedder in full" in refusal(copied, "embedder")
 
 
 def test_the_same_input_gives_the_same_embedding_every_time() -> None:
-    tensor = fitting_tensor("embedder")
+    tensor = fitting_tensor()
     one, other = (load_model(COMMITTED, "embedder") for _ in range(2))
     np.testing.assert_array_equal(one(tensor)[0], other(tensor)[0])
     np.testing.assert_array_equal(one(tensor)[0], one(tensor)[0])

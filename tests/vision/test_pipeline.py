@@ -8,6 +8,7 @@ import pytest
 from agent.config import Quality
 from agent.core.types import Frame, Pixels, Probe, QualityIssue
 from agent.errors import ModelError
+from agent.vision.models import RUNTIME, load_model
 from agent.vision.pipeline import Pipeline, load_pipeline
 from tests.vision.scenes import MODELS, PEOPLE, hall, photograph, portray
 from tests.vision.test_detect import EYES
@@ -146,6 +147,14 @@ def test_each_fault_of_a_picture_has_its_hint(pipeline: Pipeline) -> None:
 def test_the_limits_are_those_of_the_configuration() -> None:
     strict = load_pipeline(MODELS, Quality(min_eye_distance=500))
     assert hint(strict, photograph("obama")) is QualityIssue.TOO_FAR
+
+
+@pytest.mark.parametrize("form", ["embedder_int8", "embedder_float"])
+def test_the_embedder_can_be_another_than_the_one_in_force(form: str) -> None:
+    pipeline = load_pipeline(MODELS, Quality(), embedder=form)
+    model = f"{load_model(MODELS, form).digest}/{RUNTIME}"
+    assert pipeline.model == model
+    assert probe(pipeline, photograph("obama")).embedding.model == model
 
 
 def test_a_folder_without_models_is_an_error_of_one_line(tmp_path: Path) -> None:
