@@ -203,9 +203,8 @@ def _residual_streams(graph: Graph) -> list[set[int]]:
 def split_prelu(graph: Graph) -> None:
     """Step 4: write PRELU(x, a) as max(x, a * x), equal for every a <= 1.
 
-    XNNPACK takes an int8 MUL, and the runtime's own int8 MAXIMUM costs little; its PRELU is ten
-    times slower than both, and a third pass, as in a * x + relu((1 - a) * x), makes the whole
-    network a third slower.
+    XNNPACK takes an int8 MUL, and the runtime's own int8 MAXIMUM costs little; its PRELU takes
+    twenty times as long as both. MODEL_CARD.md has what else was tried.
     """
     rewritten = []
     for operator in graph.operators:

@@ -32,12 +32,10 @@ from agent.vision.embed import Embedder
 from agent.vision.models import RUNTIME, load_model
 from agent.vision.pipeline import load_pipeline
 from agent.vision.quality import assess
+from tests.bench_embedders import FORMS, turns
 from tests.bench_store import store_rows
 from tests.bench_wire import cpu_seconds, wire_rows
 
-FORMS = ("embedder_int8", "embedder_float")
-ROUNDS = 200
-WARM_UP = 20
 FPS = 10
 AGENT_SECONDS = 10
 
@@ -69,16 +67,6 @@ def _frames() -> tuple[Pixels, list[Pixels]]:
     return face, corridor
 
 
-def _time(steps: dict[str, Callable[[], object]]) -> list[list[object]]:
-    taken: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(WARM_UP + ROUNDS):
-        for name, step in steps.items():
-            begun = time.process_time()
-            step()
-            taken[name].append((time.process_time() - begun) * 1000.0)
-    return [[name, *np.percentile(each[WARM_UP:], [50, 95])] for name, each in taken.items()]
-
-
 def _vision(pixels: Pixels) -> list[list[object]]:
     directory = models_directory(Config())
     near = Detector(load_model(directory, "detector"), NEAR)
@@ -105,7 +93,7 @@ def _vision(pixels: Pixels) -> list[list[object]]:
         steps[f"embed, {form}"] = partial(embedder.embed, aligned)
     for form, pipeline in pipelines.items():
         steps[f"whole frame, 1280x720, one face, {form}"] = partial(pipeline, frame)
-    return _time(steps)
+    return turns(steps)
 
 
 def _galleries() -> list[list[object]]:
@@ -118,7 +106,7 @@ def _match(size: int) -> list[list[object]]:
     matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
     subjects = tuple(SubjectId(str(row)) for row in range(size))
     gallery = Gallery(matrix, subjects, np.arange(size), "bench")
-    return _time({f"match, gallery of {size:,}": lambda: search(gallery, matrix[size // 2])})
+    return turns({f"match, gallery of {size:,}": lambda: search(gallery, matrix[size // 2])})
 
 
 def _agent(corridor: list[Pixels], face: Pixels) -> list[list[object]]:
