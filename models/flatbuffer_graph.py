@@ -21,7 +21,6 @@ INT8: int = schema.TensorType.INT8
 INT32: int = schema.TensorType.INT32
 FLOAT16: int = schema.TensorType.FLOAT16
 FLOAT32: int = schema.TensorType.FLOAT32
-RELU: int = schema.ActivationFunctionType.RELU
 
 _DTYPES = {FLOAT32: np.float32, FLOAT16: np.float16, INT32: np.int32, INT8: np.int8}
 _TYPES = {np.dtype(dtype): number for number, dtype in _DTYPES.items()}
@@ -133,17 +132,10 @@ class Graph:
         self._tensors[index].type = INT8
         self.quantised(index, [scale], [zero_point])
 
-    def operator(
-        self,
-        kind: int,
-        inputs: Sequence[int],
-        output: int,
-        options: str = "",
-        activation: int = 0,
-    ) -> Any:
+    def operator(self, kind: int, inputs: Sequence[int], output: int, options: str = "") -> Any:
         """Return a new operator, not yet placed in `operators`.
 
-        `options` names the schema's options table ("MulOptions") and `activation` its fused one.
+        `options` names the schema's options table, such as "MulOptions".
         """
         operator = schema.OperatorT()
         operator.opcodeIndex = self._opcode(kind)
@@ -151,8 +143,6 @@ class Graph:
         if options:
             operator.builtinOptionsType = getattr(schema.BuiltinOptions, options)
             operator.builtinOptions = getattr(schema, f"{options}T")()
-        if activation:
-            operator.builtinOptions.fusedActivationFunction = activation
         return operator
 
     def set_version(self, kind: int, version: int) -> None:

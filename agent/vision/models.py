@@ -98,13 +98,15 @@ def load_model(directory: Path, name: str, *, threads: int = 1) -> Model:
 
     Args:
         directory: holds manifest.toml and the files that it names.
-        name: a table of the manifest, such as "landmarks", or what the manifest lets stand for one:
-            "embedder", for the form of it that is in force.
+        name: a table of the manifest, such as "landmarks", or "embedder", for the form of it that
+            the manifest puts in force with this runtime.
         threads: how many the interpreter may use, at least 1.
 
     Raises:
         ModelError: the file is missing or not the declared one, or no runtime can run it.
     """
+    if RUNTIME not in PACKAGES:
+        raise ModelError("no runtime for the models is installed: pip install ai-edge-litert")
     declared = _declaration(directory / "manifest.toml", name)
     try:
         content = declared.path.read_bytes()
@@ -122,7 +124,7 @@ def load_model(directory: Path, name: str, *, threads: int = 1) -> Model:
 def _declaration(manifest: Path, name: str) -> _Declaration:
     try:
         document = tomllib.loads(manifest.read_text(encoding="utf-8"))
-        table = document[name] if isinstance(document[name], str) else name
+        table = document[name][RUNTIME] if name == "embedder" else name
         entry = document[table]
         return _Declaration(
             name=table,
@@ -147,8 +149,6 @@ def _tensor(entry: dict[str, Any]) -> _Tensor:
 
 def _interpreter(path: Path, content: bytes, threads: int) -> Any:  # noqa: ANN401
     """Parse a model's bytes; the runtime is imported here, since no other command needs it."""
-    if RUNTIME not in PACKAGES:
-        raise ModelError("no runtime for the models is installed: pip install ai-edge-litert")
     # It imports all the same and fails at the first model with a bare SystemError.
     if RUNTIME == "tflite-runtime" and int(np.__version__.split(".")[0]) > 1:
         raise ModelError(

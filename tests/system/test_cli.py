@@ -115,7 +115,8 @@ def test_a_damaged_model_is_refused(computer: Computer, model: str) -> None:
     models = computer.folder / "models"
     shutil.copytree(MODELS, models, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
     manifest = tomllib.loads((models / "manifest.toml").read_text())
-    file = models / manifest[manifest[model] if model == "embedder" else model]["file"]
+    table = manifest["embedder"]["litert"] if model == "embedder" else model
+    file = models / manifest[table]["file"]
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)

@@ -211,11 +211,12 @@ def test_equalising_brings_the_channels_of_each_activation_closer() -> None:
     assert spread(after(4)) < 0.7 * spread(after(3))
 
 
-def test_a_split_prelu_leaves_only_what_xnnpack_takes_in_int8() -> None:
+def test_a_split_prelu_leaves_only_what_is_fast_in_int8() -> None:
     assert kinds(after(5)) == {
         Kind.CONV_2D,
         Kind.DEPTHWISE_CONV_2D,
         Kind.MUL,
+        Kind.MAXIMUM,
         Kind.ADD,
         Kind.RESHAPE,
     }
@@ -229,6 +230,18 @@ def test_the_quantised_model_is_float_outside_int8_inside_and_close() -> None:
     types = {index: graph.type(index) for index in graph.activations()}
     assert {types.pop(graph.inputs[0]), types.pop(graph.outputs[0])} == {schema.TensorType.FLOAT32}
     assert set(types.values()) == {schema.TensorType.INT8}
+
+
+def test_what_an_int8_maximum_compares_has_one_scale() -> None:
+    interpreter = Interpreter(
+        model_content=int8.quantised_embedder(network().to_bytes(), faces()), num_threads=1
+    )
+    scales = {t["index"]: t["quantization"] for t in interpreter.get_tensor_details()}
+    graph = Graph(int8.quantised_embedder(network().to_bytes(), faces()))
+    compared = [op for op in graph.operators if graph.kind(op) == Kind.MAXIMUM]
+    assert len(compared) == 3
+    for operator in compared:
+        assert len({scales[int(t)] for t in (*operator.inputs, *operator.outputs)}) == 1
 
 
 def test_equalising_is_what_keeps_int8_close() -> None:

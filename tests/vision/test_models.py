@@ -50,6 +50,12 @@ def rewrite(folder: Path, old: str, new: str) -> None:
     manifest.write_text(text.replace(old, new))
 
 
+def name_embedder(folder: Path, named: str) -> None:
+    text = (folder / "manifest.toml").read_text()
+    other = re.sub(r"^embedder = .*", f"embedder = {named}", text, flags=re.MULTILINE)
+    (folder / "manifest.toml").write_text(other)
+
+
 def refusal(folder: Path, name: str = "landmarks") -> str:
     with pytest.raises(ModelError) as caught:
         load_model(folder, name)
@@ -111,20 +117,29 @@ def test_an_embedder_agrees_with_its_float_original(form: str, cosine: float) ->
 
 
 @pytest.mark.parametrize("form", EMBEDDERS)
-def test_the_embedder_is_the_form_that_the_manifest_names(tmp_path: Path, form: str) -> None:
-    text = (COMMITTED / "manifest.toml").read_text()
-    named = re.sub(r"^embedder = .*", f'embedder = "{form}"', text, flags=re.MULTILINE)
-    (tmp_path / "manifest.toml").write_text(named)
-    shutil.copy(COMMITTED / MANIFEST[form]["file"], tmp_path)
-    model = load_model(tmp_path, "embedder")
+def test_the_embedder_is_the_form_that_the_manifest_names(copied: Path, form: str) -> None:
+    name_embedder(copied, f'{{ {models.RUNTIME} = "{form}", other = "landmarks" }}')
+    shutil.copy(COMMITTED / MANIFEST[form]["file"], copied)
+    model = load_model(copied, "embedder")
     assert (model.name, model.digest) == (form, MANIFEST[form]["sha256"])
 
 
-@pytest.mark.parametrize("named", ['"embedder_int4"', '""', "8", "[]"])
+def test_each_runtime_has_the_form_that_is_fast_there() -> None:
+    forms = {"litert": "embedder_int8", "tflite-runtime": "embedder_float"}
+    assert load_model(COMMITTED, "embedder").name == forms[models.RUNTIME]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        f'{{ {models.RUNTIME} = "embedder_int4" }}',
+        f"{{ {models.RUNTIME} = 8 }}",
+        '{ other = "embedder_int8" }',
+        '"embedder_int8"',
+    ],
+)
 def test_an_embedder_that_the_manifest_does_not_declare_is_said(copied: Path, named: str) -> None:
-    text = (copied / "manifest.toml").read_text()
-    spoilt = re.sub(r"^embedder = .*", f"embedder = {named}", text, flags=re.MULTILINE)
-    (copied / "manifest.toml").write_text(spoilt)
+    name_embedder(copied, named)
     assert "does not declare embedder in full" in refusal(copied, "embedder")
 
 
@@ -252,9 +267,10 @@ def test_a_tensor_with_one_number_that_is_not_finite_is_refused(value: float) ->
         load_model(COMMITTED, "landmarks")(tensor)
 
 
-def test_without_a_runtime_the_mend_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["embedder", "landmarks"])
+def test_without_a_runtime_the_mend_is_said(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(models, "RUNTIME", "none")
-    assert "pip install ai-edge-litert" in refusal(COMMITTED)
+    assert "pip install ai-edge-litert" in refusal(COMMITTED, name)
 
 
 def test_a_runtime_that_cannot_be_imported_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
