@@ -254,7 +254,9 @@ def status(config: Config) -> Status:
             each.consent is not None and each.id not in roll.standing for each in subjects
         ),
         compared=len(roll.gallery.subjects),
-        threshold=threshold_for(calibration, len(roll.gallery.subjects), target),
+        threshold=threshold_for(
+            calibration, roll.gallery.references, config.recognition.max_frames, target
+        ),
         target_fpir=target,
         provisional=calibration.provisional,
         waiting=(last[0].seq if last else 0) - cursor,

@@ -21,7 +21,7 @@ from agent.core.types import Embedding, Float32, Gallery, Probe, Reason, Refusal
 class Recognition:
     """How sure the door must be, and on what evidence."""
 
-    target_fpir: float = 1e-3
+    target_fpir: float = 1e-4
     """Share of strangers' attempts that may be admitted, above 0 to below 1; sets the threshold."""
     min_frames: int = 3
     """Frames of one presentation that must agree before the door opens, 2 to 20."""
@@ -125,7 +125,7 @@ class Judge:
         self._gallery = gallery
         self._model = calibration.model
         self.threshold: Threshold = threshold_for(
-            calibration, len(gallery.subjects), rules.target_fpir
+            calibration, gallery.references, rules.max_frames, rules.target_fpir
         )
 
     def judge(self, presentation: Presentation) -> Match | Refusal | None:

@@ -248,7 +248,7 @@ def test_frames_gallery_and_calibration_must_be_of_one_model(
 def test_the_threshold_follows_from_the_size_of_the_gallery() -> None:
     many = np.repeat(ADA.face[None], 51, axis=0)
     ids = tuple(somebody(str(number)).id for number in range(51))
-    crowd = Gallery(many, ids, np.arange(51), CALIBRATION.model)
+    crowd = Gallery(many, ids, np.arange(51), np.full(51, 5), CALIBRATION.model)
 
     assert Judge(RULES, CALIBRATION, crowd).threshold.cosine > judge_of(ADA).threshold.cosine
 
