@@ -6,6 +6,9 @@ best subject of another household, and be borne out by enough frames each on its
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agent.core.matching import (
     Calibration,
     Ranking,
@@ -122,11 +125,25 @@ class Judge:
 
     def __init__(self, rules: Recognition, calibration: Calibration, gallery: Gallery) -> None:
         self._rules = rules
+        self._calibration = calibration
         self._gallery = gallery
-        self._model = calibration.model
-        self.threshold: Threshold = threshold_for(
-            calibration, gallery.references, rules.max_frames, rules.target_fpir
-        )
+        self.threshold = self._needed(gallery.references, rules.max_frames)
+
+    @property
+    def sureness(self) -> str:
+        """What the threshold in force means, in words, and what to do where it is not enough."""
+        compared = len(self._gallery.subjects)
+        if not compared > 0:
+            return "with nobody compared, no face opens the door"
+        once = f"about once in {1 / self.threshold.fpir:,.0f} attempts, at the most"
+        estimated = ", by an estimate beyond what was measured" if self.threshold.estimated else ""
+        said = [f"with {compared} compared, a stranger is admitted {once}{estimated}"]
+        if not self.threshold.met:
+            mends = " or ".join(self._mends())
+            said.append(f"the target of {self._rules.target_fpir:g} is NOT met: {mends}")
+        if self._calibration.provisional:
+            said.append("provisional calibration")
+        return "; ".join(said)
 
     def judge(self, presentation: Presentation) -> Match | Refusal | None:
         """Weigh the evidence; None asks for more frames.
@@ -136,7 +153,7 @@ class Judge:
         """
         if not len(presentation) >= self._rules.min_frames:
             return None
-        if not presentation.models == {self._gallery.model} == {self._model}:
+        if not presentation.models == {self._gallery.model} == {self._calibration.model}:
             return Refusal(Reason.WRONG_MODEL)
         pooled = mean_template(presentation.vectors)
         ranking = search(self._gallery, pooled)
@@ -155,6 +172,22 @@ class Judge:
     def nearest(self, vector: Float32) -> Ranking | None:
         """Rank the subjects for one unit vector (D,), whatever the threshold."""
         return search(self._gallery, vector)
+
+    def _needed(self, references: NDArray[np.intp], frames: int) -> Threshold:
+        return threshold_for(self._calibration, references, frames, self._rules.target_fpir)
+
+    def _mends(self) -> list[str]:
+        """Say what would reach the target: of more evidence only what the calibration promises."""
+        references, frames = self._gallery.references, self._rules.max_frames
+        most_frames = max(curve.frames for curve in self._calibration.curves)
+        most_references = max(curve.references for curve in self._calibration.curves)
+        mends = []
+        if most_frames > frames and self._needed(references, most_frames).met:
+            mends.append(f"set max_frames to {most_frames}")
+        enrolled_anew = np.maximum(references, most_references)
+        if self._needed(enrolled_anew, frames).met:
+            mends.append(f"enrol everybody anew with {most_references} references")
+        return [*mends, "ask for face+pin"]
 
     def _objection(self, ranking: Ranking | None, presentation: Presentation) -> Reason | None:
         if ranking is None or not ranking.best.score >= self.threshold.cosine:

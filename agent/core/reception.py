@@ -60,6 +60,11 @@ class Reception:
         """The threshold in force."""
         return self._judge.threshold
 
+    @property
+    def sureness(self) -> str:
+        """What it means, in words."""
+        return self._judge.sureness
+
     def review(self) -> None:
         """Compare with the gallery of the roll as it is now."""
         self._judge = Judge(self._rules.recognition, self._calibration, self._roll.gallery)

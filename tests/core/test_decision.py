@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from agent.core.decision import Judge, Match, Presentation, Recognition
+from agent.core.matching import Curve, OperatingPoint
 from agent.core.types import Gallery, Probe, Reason, Refusal
 from tests.core.people import CALIBRATION, Person, gallery, look_alike, somebody
 
@@ -251,6 +252,63 @@ def test_the_threshold_follows_from_the_size_of_the_gallery() -> None:
     crowd = Gallery(many, ids, np.arange(51), np.full(51, 5), CALIBRATION.model)
 
     assert Judge(RULES, CALIBRATION, crowd).threshold.cosine > judge_of(ADA).threshold.cosine
+
+
+# --- how sure -------------------------------------------------------------------------------------
+
+
+def sureness(
+    residents: int, references: int = 5, rules: Recognition = RULES, *curves: Curve
+) -> str:
+    people = [somebody(str(number)) for number in range(residents)]
+    kept = gallery({person.id: person.face for person in people}, references=references)
+    calibration = replace(CALIBRATION, provisional=False, curves=curves or CALIBRATION.curves)
+    return Judge(rules, calibration, kept).sureness
+
+
+def flat(references: int, frames: int, fmr: float, measured_to: float = 0.5) -> Curve:
+    return Curve(references, frames, measured_to, (OperatingPoint(0.5, fmr),))
+
+
+def test_it_is_said_in_words_how_often_a_stranger_is_admitted() -> None:
+    assert sureness(10) == (
+        "with 10 compared, a stranger is admitted about once in 50,000 attempts, at the most"
+    )
+
+
+def test_that_a_calibration_is_provisional_is_said() -> None:
+    assert judge_of(ADA).sureness.endswith("; provisional calibration")
+
+
+def test_what_was_not_measured_is_called_an_estimate() -> None:
+    assert sureness(51).endswith("at the most, by an estimate beyond what was measured")
+
+
+def test_nobody_is_admitted_by_face_where_nobody_is_compared() -> None:
+    assert sureness(0) == "with nobody compared, no face opens the door"
+
+
+@pytest.mark.parametrize(
+    ("curves", "mends"),
+    [
+        ([flat(5, 5, 1e-2)], "ask for face+pin"),
+        ([flat(5, 5, 1e-2), flat(5, 20, 1e-2)], "ask for face+pin"),
+        ([flat(5, 5, 1e-2), flat(5, 20, 1e-5)], "set max_frames to 20 or ask for face+pin"),
+        (
+            [flat(5, 5, 1e-2), flat(9, 5, 1e-5)],
+            "enrol everybody anew with 9 references or ask for face+pin",
+        ),
+        ([flat(5, 5, 1e-2), flat(9, 5, 1e-2)], "ask for face+pin"),
+    ],
+)
+def test_where_the_target_is_out_of_reach_only_what_would_reach_it_is_advised(
+    curves: list[Curve], mends: str
+) -> None:
+    said = sureness(1, 5, RULES, *curves)
+
+    assert said.endswith(
+        f"once in 100 attempts, at the most; the target of 0.0001 is NOT met: {mends}"
+    )
 
 
 def test_nearest_ranks_whatever_the_threshold() -> None:
