@@ -29,7 +29,7 @@ class Recognition:
     min_frames: int = 3
     """Frames of one presentation that must agree before the door opens, 2 to 20."""
     max_frames: int = 5
-    """Newest frames pooled at most, min_frames to 20; fewer never refuse."""
+    """Frames pooled at most, those most unlike each other, min_frames to 20; fewer never refuse."""
     patience: float = 1.5
     """Seconds of good frames that a presentation gets before it can be refused, 0 to 10."""
     max_age: float = 0.5
@@ -75,11 +75,12 @@ class Match:
 
 
 class Presentation:
-    """The newest good frames of whoever stands at the door."""
+    """Good frames of whoever stands at the door, the most independent of them (docs/adr/0010)."""
 
     def __init__(self, rules: Recognition) -> None:
         self._rules = rules
         self._frames: list[Embedding] = []
+        self._ages: list[int] = []
         self._begun_at = float("-inf")
         self._seen_at = float("-inf")
 
@@ -102,9 +103,10 @@ class Presentation:
         return self._seen_at - self._begun_at
 
     def add(self, probe: Probe, captured_at: float) -> None:
-        """Pool a frame newer than the last; drop the oldest past the limit.
+        """Pool a frame newer than the last; past the limit drop the one most like another.
 
-        captured_at: monotonic seconds.
+        None of the newest min_frames is dropped, and what 2 * max_frames have followed always is:
+        evidence is to follow whoever steps in front. captured_at: monotonic seconds.
         """
         if not captured_at > self._seen_at:
             return
@@ -112,12 +114,26 @@ class Presentation:
             self.clear()
         if not self._frames:
             self._begun_at = captured_at
-        self._frames = [*self._frames, probe.embedding][-self._rules.max_frames :]
+        self._frames.append(probe.embedding)
+        self._ages = [*(age + 1 for age in self._ages), 0]
         self._seen_at = captured_at
+        if not self._ages[0] < 2 * self._rules.max_frames:
+            self._drop(0)
+        if len(self._frames) > self._rules.max_frames:
+            self._drop(self._redundant())
 
     def clear(self) -> None:
         """Forget every frame."""
-        self._frames = []
+        self._frames, self._ages = [], []
+
+    def _redundant(self) -> int:
+        vectors = np.stack(self.vectors)
+        cosines: Float32 = vectors @ vectors.T
+        np.fill_diagonal(cosines, -1.0)
+        return int(np.argmax(cosines.max(axis=1)[: -self._rules.min_frames]))
+
+    def _drop(self, place: int) -> None:
+        del self._frames[place], self._ages[place]
 
 
 class Judge:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from agent.core.types import Float32, Gallery, SubjectId
 
 NOTHING = np.float32(-np.inf)
+TRIES = 3
+"""How many tries one attempt comes to, since it is decided on with every frame (docs/adr/0010)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +177,8 @@ def threshold_for(
 ) -> Threshold:
     """Give the lowest calibrated threshold that keeps a gallery within the target.
 
-    FPIR = 1 - product over the templates of (1 - FMR), comparisons taken as independent (ISO/IEC
-    19795-1). Where no point reaches the target, the strictest one is in force and `met` is false.
+    FPIR = 1 - product over the templates of (1 - FMR) to the power of TRIES, comparisons taken as
+    independent (ISO/IEC 19795-1). Where no point reaches the target, the strictest one is in force and `met` is false.
     With nobody to compare with, the threshold is that of a gallery of one, and nobody is admitted.
 
     Args:
@@ -203,4 +205,4 @@ def threshold_for(
 def _fpir(rates: list[float], sizes: NDArray[np.intp]) -> float:
     # Of a small rate 1 - (1 - rate) would leave few digits.
     with np.errstate(divide="ignore"):
-        return float(-np.expm1(np.sum(sizes * np.log1p(-np.array(rates)))))
+        return float(-np.expm1(TRIES * np.sum(sizes * np.log1p(-np.array(rates)))))

@@ -46,7 +46,7 @@ CALIBRATION = Calibration(
             measured_to=0.5,
             points=(
                 OperatingPoint(0.3, 1e-3),
-                OperatingPoint(0.5, 2e-6),
+                OperatingPoint(0.5, 6.6e-7),
                 OperatingPoint(0.6, 1e-8),
             ),
         ),
