@@ -178,8 +178,9 @@ def threshold_for(
     """Give the lowest calibrated threshold that keeps a gallery within the target.
 
     FPIR = 1 - product over the templates of (1 - FMR) to the power of TRIES, comparisons taken as
-    independent (ISO/IEC 19795-1). Where no point reaches the target, the strictest one is in force and `met` is false.
-    With nobody to compare with, the threshold is that of a gallery of one, and nobody is admitted.
+    independent (ISO/IEC 19795-1). Where no point reaches the target, the strictest one is in force
+    and `met` is false. With nobody to compare with, the threshold is that of a gallery of one, and
+    nobody is admitted.
 
     Args:
         calibration: of the embedder that made the templates.
