@@ -179,7 +179,7 @@ def status(config: Path | None, *, json: bool) -> None:
     state = operations.status(app.load_config(config))
     if json:
         last = as_object(state.last_event) if state.last_event else None
-        click.echo(as_json(to_builtins(state) | {"sureness": state.sureness, "last_event": last}))
+        click.echo(as_json(to_builtins(state) | {"last_event": last}))
         return
     residents = [f"{state.residents} admitted", f"{state.revoked} revoked"]
     if state.suspended:

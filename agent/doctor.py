@@ -19,6 +19,8 @@ from agent.adapters.devicekey import KEY_FILE, describe
 from agent.adapters.gpio import open_gpio
 from agent.adapters.permissions import memberships, owner, permissions
 from agent.config import Config, Mqtt, Readers, parse_config
+from agent.core.consent import Roll
+from agent.core.decision import Judge
 from agent.core.events import FaultCleared, FaultRaised, Part, Started
 from agent.core.orders import Operation, RemoteUnlock
 from agent.errors import ConfigError, DeviceError, DoorwardError
@@ -115,6 +117,17 @@ def _store(config: Config) -> str:
     return f"{app.state_directory(config)}: {count} enrolled; the log is as it was committed"
 
 
+def _sureness(config: Config) -> str:
+    _, calibration = app.load_vision(config)
+    roll = Roll(app.load_notice(config), calibration.model)
+    with app.opened_store(config) as store:
+        roll.load(store.load(calibration.model), SystemClock().now())
+    judge = Judge(config.recognition, calibration, roll.gallery)
+    if not judge.threshold.met:
+        raise DeviceError(judge.sureness)
+    return judge.sureness
+
+
 def _disk(config: Config) -> str:
     return machine.disk(app.state_directory(config))
 
@@ -136,6 +149,7 @@ _SOFTWARE = (
     _Look("notice", _notice, needed=True, means=NO_START),
     _Look("key", _key, needed=True, means="nothing kept can be read, and the agent does not start"),
     _Look("store", _store, needed=True, means="nobody is known, and nothing opens"),
+    _Look("sureness", _sureness, needed=False, means="strangers are admitted more often"),
     _Look("disk", _disk, needed=True, means="what cannot be logged does not open"),
     _Look("card", _card, needed=False, means="the disk will fail or be full before long"),
 )

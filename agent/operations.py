@@ -12,6 +12,7 @@ from agent.adapters.clock import SystemClock
 from agent.adapters.console import LocalReporter, as_object
 from agent.config import Config, Mqtt
 from agent.core.consent import Roll
+from agent.core.decision import Judge
 from agent.core.effects import Erase, IssueCode, RenewConsent, Revoke, SuspendConsent
 from agent.core.enrolment import give_consent
 from agent.core.events import (
@@ -26,7 +27,7 @@ from agent.core.events import (
     Revoked,
 )
 from agent.core.inputs import EnrolCommanded
-from agent.core.matching import Threshold, threshold_for
+from agent.core.matching import Threshold
 from agent.core.types import AuthorityKind, EnrolmentCode, SubjectId, Suspension, Terms
 from agent.errors import StoreError
 from agent.ports import Clock, Recorded, Reporter, Store, SubjectRow
@@ -205,7 +206,8 @@ class Status:
 
     residents: who may enter by face. suspended: whose consent does not count, so that they are
     compared with nobody. compared: how many templates are. waiting: events that no collector has
-    acknowledged. verifier: the key to check with what this device signs.
+    acknowledged. sureness: what the threshold in force means, in words. verifier: the key to check
+    with what this device signs.
     """
 
     door: str
@@ -216,19 +218,11 @@ class Status:
     compared: int
     threshold: Threshold
     target_fpir: float
+    sureness: str
     provisional: bool
     waiting: int
     last_event: Recorded | None
     verifier: str
-
-    @property
-    def sureness(self) -> str:
-        """What the threshold in force means, in words."""
-        once = f"about once in {1 / self.threshold.fpir:,.0f} attempts, at the most"
-        who = f"with {self.compared} compared, a stranger is admitted {once}"
-        unmet = "" if self.threshold.met else f"; the target of {self.target_fpir:g} is NOT met"
-        caveat = "; provisional calibration" if self.provisional else ""
-        return f"{who}{unmet}{caveat}"
 
 
 def status(config: Config) -> Status:
@@ -244,7 +238,7 @@ def status(config: Config) -> Status:
     subjects = loaded.subjects.values()
     revoked = sum(subject.revoked for subject in subjects)
     admitted = sum(not subject.revoked for subject in roll.standing.values())
-    target = config.recognition.target_fpir
+    judge = Judge(config.recognition, calibration, roll.gallery)
     return Status(
         door=config.door.name,
         running=app.agent_is_running(config),
@@ -254,8 +248,9 @@ def status(config: Config) -> Status:
             each.consent is not None and each.id not in roll.standing for each in subjects
         ),
         compared=len(roll.gallery.subjects),
-        threshold=threshold_for(calibration, len(roll.gallery.subjects), target),
-        target_fpir=target,
+        threshold=judge.threshold,
+        target_fpir=config.recognition.target_fpir,
+        sureness=judge.sureness,
         provisional=calibration.provisional,
         waiting=(last[0].seq if last else 0) - cursor,
         last_event=last[0] if last else None,

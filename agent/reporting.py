@@ -1,5 +1,6 @@
 """Tells the reporters what happened, and a collector once more what it does not have."""
 
+import logging
 from collections.abc import Callable, Sequence
 
 from agent.core.effects import Answer
@@ -7,6 +8,8 @@ from agent.core.events import LogPruned
 from agent.core.rules import Condition
 from agent.core.types import LockState
 from agent.ports import Post, Reporter, Store
+
+log = logging.getLogger(__name__)
 
 DESCRIBE_EVERY = 1.0
 """Seconds between two reports of what the door is like, at the least."""
@@ -79,12 +82,16 @@ class Reporting:
     def look_after(self, condition: Callable[[], Condition], now: float) -> None:
         """Report what the door is like, if that changed, and mend what needs it, now and then.
 
-        Also with a store at fault. condition: looks at the door. now: monotonic seconds.
+        Also with a store at fault. That strangers are admitted too often is logged when it begins.
+        condition: looks at the door. now: monotonic seconds.
         """
         if now - self._described_at < DESCRIBE_EVERY:
             return
         self._described_at = now
-        told = (condition(), self._log_begins)
+        now_is = condition()
+        if not now_is.fpir_met and (self._told is None or self._told[0].fpir_met):
+            log.warning("%s", now_is.sureness)
+        told = (now_is, self._log_begins)
         for reporter in self._reporters:
             reporter.tend()
             if told != self._told:

@@ -105,7 +105,7 @@ def _match(size: int) -> list[list[object]]:
     matrix = random.standard_normal((size, 192), np.float32)
     matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
     subjects = tuple(SubjectId(str(row)) for row in range(size))
-    gallery = Gallery(matrix, subjects, np.arange(size), "bench")
+    gallery = Gallery(matrix, subjects, np.arange(size), np.full(size, 5), "bench")
     return turns({f"match, gallery of {size:,}": lambda: search(gallery, matrix[size // 2])})
 
 

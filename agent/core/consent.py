@@ -37,7 +37,8 @@ class Roll:
         self._unerased: list[SubjectId] = []
         self._lapses_at = float("inf")
         self.standing = {}
-        self.gallery = Gallery(np.empty((0, 0), np.float32), (), np.empty(0, np.intp), model)
+        nobody = np.empty(0, np.intp)
+        self.gallery = Gallery(np.empty((0, 0), np.float32), (), nobody, nobody, model)
 
     def load(self, loaded: StoreLoaded, now: Now) -> None:
         """Take the store's content, but for those who asked to leave and are in it still."""

@@ -130,6 +130,7 @@ class Controller:
             residents=admitted,
             fpir=threshold.fpir,
             fpir_met=threshold.met,
+            sureness=self._reception.sureness,
             last_decision_ms=self._reception.decided_in,
             tamper=self._tampered,
             faults=tuple(sorted(self._faults)),

@@ -6,6 +6,9 @@ best subject of another household, and be borne out by enough frames each on its
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agent.core.matching import (
     Calibration,
     Ranking,
@@ -21,12 +24,12 @@ from agent.core.types import Embedding, Float32, Gallery, Probe, Reason, Refusal
 class Recognition:
     """How sure the door must be, and on what evidence."""
 
-    target_fpir: float = 1e-3
+    target_fpir: float = 1e-4
     """Share of strangers' attempts that may be admitted, above 0 to below 1; sets the threshold."""
     min_frames: int = 3
     """Frames of one presentation that must agree before the door opens, 2 to 20."""
     max_frames: int = 5
-    """Newest frames pooled at most, min_frames to 20; fewer never refuse."""
+    """Frames pooled at most, those most unlike each other, min_frames to 20; fewer never refuse."""
     patience: float = 1.5
     """Seconds of good frames that a presentation gets before it can be refused, 0 to 10."""
     max_age: float = 0.5
@@ -72,11 +75,12 @@ class Match:
 
 
 class Presentation:
-    """The newest good frames of whoever stands at the door."""
+    """Good frames of whoever stands at the door, the most independent of them (docs/adr/0010)."""
 
     def __init__(self, rules: Recognition) -> None:
         self._rules = rules
         self._frames: list[Embedding] = []
+        self._ages: list[int] = []
         self._begun_at = float("-inf")
         self._seen_at = float("-inf")
 
@@ -99,9 +103,10 @@ class Presentation:
         return self._seen_at - self._begun_at
 
     def add(self, probe: Probe, captured_at: float) -> None:
-        """Pool a frame newer than the last; drop the oldest past the limit.
+        """Pool a frame newer than the last; past the limit drop the one most like another.
 
-        captured_at: monotonic seconds.
+        None of the newest min_frames is dropped, and what 2 * max_frames have followed always is:
+        evidence is to follow whoever steps in front. captured_at: monotonic seconds.
         """
         if not captured_at > self._seen_at:
             return
@@ -109,12 +114,26 @@ class Presentation:
             self.clear()
         if not self._frames:
             self._begun_at = captured_at
-        self._frames = [*self._frames, probe.embedding][-self._rules.max_frames :]
+        self._frames.append(probe.embedding)
+        self._ages = [*(age + 1 for age in self._ages), 0]
         self._seen_at = captured_at
+        if not self._ages[0] < 2 * self._rules.max_frames:
+            self._drop(0)
+        if len(self._frames) > self._rules.max_frames:
+            self._drop(self._redundant())
 
     def clear(self) -> None:
         """Forget every frame."""
-        self._frames = []
+        self._frames, self._ages = [], []
+
+    def _redundant(self) -> int:
+        vectors = np.stack(self.vectors)
+        cosines: Float32 = vectors @ vectors.T
+        np.fill_diagonal(cosines, -1.0)
+        return int(np.argmax(cosines.max(axis=1)[: -self._rules.min_frames]))
+
+    def _drop(self, place: int) -> None:
+        del self._frames[place], self._ages[place]
 
 
 class Judge:
@@ -122,11 +141,25 @@ class Judge:
 
     def __init__(self, rules: Recognition, calibration: Calibration, gallery: Gallery) -> None:
         self._rules = rules
+        self._calibration = calibration
         self._gallery = gallery
-        self._model = calibration.model
-        self.threshold: Threshold = threshold_for(
-            calibration, len(gallery.subjects), rules.target_fpir
-        )
+        self.threshold = self._needed(gallery.references, rules.max_frames)
+
+    @property
+    def sureness(self) -> str:
+        """What the threshold in force means, in words, and what to do where it is not enough."""
+        compared = len(self._gallery.subjects)
+        if not compared > 0:
+            return "with nobody compared, no face opens the door"
+        once = f"about once in {1 / self.threshold.fpir:,.0f} attempts, at the most"
+        estimated = ", by an estimate beyond what was measured" if self.threshold.estimated else ""
+        said = [f"with {compared} compared, a stranger is admitted {once}{estimated}"]
+        if not self.threshold.met:
+            mends = " or ".join(self._mends())
+            said.append(f"the target of {self._rules.target_fpir:g} is NOT met: {mends}")
+        if self._calibration.provisional:
+            said.append("provisional calibration")
+        return "; ".join(said)
 
     def judge(self, presentation: Presentation) -> Match | Refusal | None:
         """Weigh the evidence; None asks for more frames.
@@ -136,7 +169,7 @@ class Judge:
         """
         if not len(presentation) >= self._rules.min_frames:
             return None
-        if not presentation.models == {self._gallery.model} == {self._model}:
+        if not presentation.models == {self._gallery.model} == {self._calibration.model}:
             return Refusal(Reason.WRONG_MODEL)
         pooled = mean_template(presentation.vectors)
         ranking = search(self._gallery, pooled)
@@ -155,6 +188,22 @@ class Judge:
     def nearest(self, vector: Float32) -> Ranking | None:
         """Rank the subjects for one unit vector (D,), whatever the threshold."""
         return search(self._gallery, vector)
+
+    def _needed(self, references: NDArray[np.intp], frames: int) -> Threshold:
+        return threshold_for(self._calibration, references, frames, self._rules.target_fpir)
+
+    def _mends(self) -> list[str]:
+        """Say what would reach the target: of more evidence only what the calibration promises."""
+        references, frames = self._gallery.references, self._rules.max_frames
+        most_frames = max(curve.frames for curve in self._calibration.curves)
+        most_references = max(curve.references for curve in self._calibration.curves)
+        mends = []
+        if most_frames > frames and self._needed(references, most_frames).met:
+            mends.append(f"set max_frames to {most_frames}")
+        enrolled_anew = np.maximum(references, most_references)
+        if self._needed(enrolled_anew, frames).met:
+            mends.append(f"enrol everybody anew with {most_references} references")
+        return [*mends, "ask for face+pin"]
 
     def _objection(self, ranking: Ranking | None, presentation: Presentation) -> Reason | None:
         if ranking is None or not ranking.best.score >= self.threshold.cosine:

@@ -34,8 +34,8 @@ from agent.core.types import (
     Terms,
 )
 
-FindCollision: TypeAlias = Callable[[Float32], SubjectId | None]
-"""Gives the enrolled subject that a template (D,) is dangerously close to, if any."""
+FindCollision: TypeAlias = Callable[[Float32, str | None], SubjectId | None]
+"""Gives the enrolled subject that a template (D,), of this household, is dangerously close to."""
 
 REFUSALS_APART = 10.0
 """Seconds between two records of refused enrolments: whoever can hold the button, or publish, could
@@ -229,7 +229,7 @@ class Enroller:
             subject=collection.subject,
             authority=authority.kind,
             references=len(collection.references),
-            collision=find_collision(template),
+            collision=find_collision(template, terms.household),
         )
         consent = give_consent(self._rules, self._notice, authority.name, terms.guardian, now.wall)
         change = Enrol(

@@ -1,14 +1,17 @@
-"""Exact search of the gallery, and the threshold that a gallery of its size needs."""
+"""Exact search of the gallery, and the threshold that such a gallery needs."""
 
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.core.types import Float32, Gallery, SubjectId
 
 NOTHING = np.float32(-np.inf)
+TRIES = 3
+"""How many tries one attempt comes to, since it is decided on with every frame (docs/adr/0010)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ def only(gallery: Gallery, subjects: Container[SubjectId]) -> Gallery:
         matrix=gallery.matrix[rows],
         subjects=tuple(gallery.subjects[row] for row in rows),
         households=gallery.households[rows],
+        references=gallery.references[rows],
         model=gallery.model,
     )
 
@@ -89,15 +93,17 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
-    """Threshold to FMR of pooled probes against mean templates, for one embedder.
+class Curve:
+    """Threshold to FMR of probes pooled of so many frames against templates of so many references.
 
-    model: as in Embedding. fmr of each point: upper confidence bound. points: by rising threshold.
-    Raises ValueError where the points are not finite, not rising or missing.
+    points: by rising threshold; the fmr of each is an upper confidence bound. measured_to: cosine
+    up to which non-mated comparisons bear the points out; above it they are estimated by a fit of
+    the tail. Raises ValueError where anything is not finite, not rising or missing.
     """
 
-    model: str
-    provisional: bool
+    references: int
+    frames: int
+    measured_to: float
     points: tuple[OperatingPoint, ...]
 
     def __post_init__(self) -> None:
@@ -109,6 +115,47 @@ class Calibration:
         if not (self.points and rising and falling and ranged):
             message = "points need thresholds that rise in -1..1 and rates that fall in 0..1"
             raise ValueError(message)
+        if not (self.references >= 1 and self.frames >= 1 and -1 <= self.measured_to <= 1):
+            message = "a curve needs references and frames from 1 and measured_to in -1..1"
+            raise ValueError(message)
+
+    def fmr(self, threshold: float) -> float:
+        """Give the share of non-mated comparisons that pass a cosine, at the most; 1 if unknown."""
+        reached = [point.fmr for point in self.points if point.threshold <= threshold]
+        return reached[-1] if reached else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What was measured of one embedder. model: as in Embedding.
+
+    Raises ValueError where there is no curve.
+    """
+
+    model: str
+    provisional: bool
+    curves: tuple[Curve, ...]
+
+    def __post_init__(self) -> None:
+        if not self.curves:
+            message = "a calibration needs a curve"
+            raise ValueError(message)
+
+    def curve_for(self, references: int, frames: int) -> Curve:
+        """Give the curve of the least pooling that is not below this one; else of the most.
+
+        At one cosine pooling raises the FMR, for a mean has less noise in it that parts strangers
+        (docs/adr/0010): the next curve above is the safe one.
+        """
+        return min(
+            self.curves,
+            key=lambda curve: (
+                max(references - curve.references, 0),
+                max(frames - curve.frames, 0),
+                curve.references,
+                curve.frames,
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,23 +163,47 @@ class Threshold:
     """The threshold in force and what it means for one stranger's attempt.
 
     fpir: share of strangers' attempts admitted, upper bound. met: whether that is the target.
+    estimated: whether it rests on a fit beyond what was measured.
     """
 
     cosine: float
     fpir: float
     met: bool
+    estimated: bool
 
 
-def threshold_for(calibration: Calibration, gallery_size: int, target_fpir: float) -> Threshold:
-    """Give the lowest calibrated threshold that keeps a gallery of this size within the target.
+def threshold_for(
+    calibration: Calibration, references: NDArray[np.intp], frames: int, target_fpir: float
+) -> Threshold:
+    """Give the lowest calibrated threshold that keeps a gallery within the target.
 
-    FPIR = 1 - (1 - FMR)^N for N templates, comparisons taken as independent (ISO/IEC 19795-1).
-    Where no point reaches the target, the strictest one is in force and `met` is false.
+    FPIR = 1 - product over the templates of (1 - FMR) to the power of TRIES, comparisons taken as
+    independent (ISO/IEC 19795-1). Where no point reaches the target, the strictest one is in force
+    and `met` is false. With nobody to compare with, the threshold is that of a gallery of one, and
+    nobody is admitted.
+
+    Args:
+        calibration: of the embedder that made the templates.
+        references: (N,) how many references each template is the mean of.
+        frames: how many frames a probe is pooled of, at the most.
+        target_fpir: share of strangers' attempts that may be admitted.
     """
-    size = max(gallery_size, 1)
+    kinds, sizes = np.unique(references if len(references) else [1], return_counts=True)
+    curves = [calibration.curve_for(int(kind), frames) for kind in kinds]
     in_force = [
-        Threshold(point.threshold, fpir, met=fpir <= target_fpir)
-        for point in calibration.points
-        for fpir in [1.0 - (1.0 - point.fmr) ** size]
+        Threshold(
+            cosine,
+            fpir if len(references) else 0.0,
+            met=fpir <= target_fpir,
+            estimated=any(cosine > curve.measured_to for curve in curves),
+        )
+        for cosine in sorted({point.threshold for curve in curves for point in curve.points})
+        for fpir in [_fpir([curve.fmr(cosine) for curve in curves], sizes)]
     ]
     return next((threshold for threshold in in_force if threshold.met), in_force[-1])
+
+
+def _fpir(rates: list[float], sizes: NDArray[np.intp]) -> float:
+    # Of a small rate 1 - (1 - rate) would leave few digits.
+    with np.errstate(divide="ignore"):
+        return float(-np.expm1(TRIES * np.sum(sizes * np.log1p(-np.array(rates)))))

@@ -60,6 +60,11 @@ class Reception:
         """The threshold in force."""
         return self._judge.threshold
 
+    @property
+    def sureness(self) -> str:
+        """What it means, in words."""
+        return self._judge.sureness
+
     def review(self) -> None:
         """Compare with the gallery of the roll as it is now."""
         self._judge = Judge(self._rules.recognition, self._calibration, self._roll.gallery)
@@ -145,12 +150,20 @@ class Reception:
             effects.append(Append(LockedOut(lockout.refusals, lockout.seconds)))
         return effects
 
-    def _collision(self, template: Float32) -> SubjectId | None:
+    def _collision(self, template: Float32, household: str | None) -> SubjectId | None:
         ranking = self._judge.nearest(template)
-        near = self.threshold.cosine - self._rules.enrolment.collision
-        if ranking is None or not ranking.best.score >= near:
+        if ranking is None:
             return None
-        return ranking.best.subject
+        near = self.threshold.cosine - self._rules.enrolment.collision
+        close = [each for each in (ranking.best, ranking.rival) if each and each.score >= near]
+        # A sibling is let in at the same door anyway: the double of somebody else is told first.
+        others_first = sorted(
+            (each.subject for each in close),
+            key=lambda subject: (
+                household is not None and self._roll.standing[subject].household == household
+            ),
+        )
+        return others_first[0] if others_first else None
 
     def _hint(self, indication: Indication) -> list[Effect]:
         # While the door is open, that is what there is to say.

@@ -50,14 +50,16 @@ class Condition:
     """What the door is like now.
 
     residents: who may enter by face. fpir: of a stranger's attempt, in force, at the most;
-    fpir_met: whether it reaches the operator's target. last_decision_ms: from the deciding frame's
-    capture to the last grant, None before the first. tamper: whether the case is open. rejected:
-    how many commands did nothing since the start, by reason.
+    fpir_met: whether it reaches the operator's target; sureness: the same in words, and what to do
+    if not. last_decision_ms: from the deciding frame's capture to the last grant, None before the
+    first. tamper: whether the case is open. rejected: how many commands did nothing since the
+    start, by reason.
     """
 
     residents: int
     fpir: float
     fpir_met: bool
+    sureness: str
     last_decision_ms: float | None
     tamper: bool
     faults: tuple[Part, ...]

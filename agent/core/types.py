@@ -327,17 +327,20 @@ class Gallery:
     """All that a probe is compared with: one template, the mean of the references, per row.
 
     matrix: (N, D) float32, rows of unit norm. subjects: N ids; subjects[i] owns row i.
-    households: (N,) int, equal where two subjects share a household. model: as in Embedding.
+    households: (N,) int, equal where two subjects share a household. references: (N,) int, how many
+    each row is the mean of. model: as in Embedding.
     Raises ValueError where the lengths disagree.
     """
 
     matrix: Float32 = field(repr=False)
     subjects: tuple[SubjectId, ...]
     households: NDArray[np.intp] = field(repr=False)
+    references: NDArray[np.intp] = field(repr=False)
     model: str
 
     def __post_init__(self) -> None:
         rows = len(self.subjects)
-        if not (self.matrix.ndim == 2 and len(self.matrix) == len(self.households) == rows):  # noqa: PLR2004
-            message = f"a gallery of {rows} subjects needs as many rows and households"
+        columns = (self.matrix, self.households, self.references)
+        if not (self.matrix.ndim == 2 and all(len(column) == rows for column in columns)):  # noqa: PLR2004
+            message = f"a gallery of {rows} subjects needs as many rows, households and references"
             raise ValueError(message)

@@ -3,13 +3,13 @@
 import tomllib
 from typing import TYPE_CHECKING, Any
 
-from agent.core.matching import Calibration, OperatingPoint
+from agent.core.matching import Calibration, Curve, OperatingPoint
 from agent.errors import ModelError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA = 1
+SCHEMA = 2
 MEND = "reinstall Doorward, or make it anew with models/calibrate.py"
 
 
@@ -34,8 +34,8 @@ def load_calibration(directory: "Path", model: str) -> Calibration:
         entries = [entry for entry in document["calibration"] if entry["model"] == model]
         if not entries:
             raise ModelError(f"{path}: has no calibration for {model}: {MEND}")
-        points = tuple(OperatingPoint(float(t), float(fmr)) for t, fmr in entries[0]["points"])
-        return Calibration(model, provisional, points)
+        curves = tuple(_curve(curve) for curve in entries[0]["curve"])
+        return Calibration(model, provisional, curves)
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}: {MEND}") from None
     except KeyError as error:
@@ -43,3 +43,12 @@ def load_calibration(directory: "Path", model: str) -> Calibration:
     except (TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"{path}: cannot be used, {reason}: {MEND}") from None
+
+
+def _curve(entry: dict[str, Any]) -> Curve:
+    return Curve(
+        references=int(entry["references"]),
+        frames=int(entry["frames"]),
+        measured_to=float(entry["measured_to"]),
+        points=tuple(OperatingPoint(float(t), float(fmr)) for t, fmr in entry["points"]),
+    )

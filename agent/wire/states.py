@@ -22,16 +22,17 @@ class State(msgspec.Struct, frozen=True):
     """What the door is like now.
 
     residents: who may enter by face. fpir: of a stranger's attempt, in force, at the most;
-    fpir_met: whether it reaches the operator's target. last_decision_ms: from the deciding frame's
-    capture to the last grant, None before the first. tamper: whether the case is open. refused:
-    how many commands did nothing since the start, by reason. log_begins: number of the oldest event
-    that the log has left, or that of the next.
+    fpir_met: whether it reaches the operator's target; sureness: the same in words, and what to do
+    if not. last_decision_ms: from the deciding frame's capture to the last grant, None before the
+    first. tamper: whether the case is open. refused: how many commands did nothing since the start,
+    by reason. log_begins: number of the oldest event that the log has left, or that of the next.
     """
 
     v: Version
     residents: Annotated[int, Meta(ge=0)]
     fpir: Annotated[float, Meta(ge=0, le=1)]
     fpir_met: bool
+    sureness: str
     last_decision_ms: Annotated[float, Meta(ge=0)] | None
     tamper: bool
     faults: tuple[Part, ...]
@@ -118,6 +119,7 @@ def encode_state(condition: Condition, log_begins: int) -> bytes:
             residents=condition.residents,
             fpir=condition.fpir,
             fpir_met=condition.fpir_met,
+            sureness=condition.sureness,
             last_decision_ms=condition.last_decision_ms,
             tamper=condition.tamper,
             faults=condition.faults,

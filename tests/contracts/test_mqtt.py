@@ -52,6 +52,7 @@ CONDITION = Condition(
     residents=3,
     fpir=0.0001,
     fpir_met=True,
+    sureness="with 3 compared",
     last_decision_ms=81.5,
     tamper=False,
     faults=(Part.CAMERA,),

@@ -223,6 +223,7 @@ def test_an_enrolled_subject_is_in_the_gallery_with_the_mean_of_its_references(
     assert gallery.matrix.dtype == np.float32
     for name, row in zip(gallery.subjects, gallery.matrix, strict=True):
         assert np.array_equal(row, mean_template(references[name]))
+    assert gallery.references.tolist() == [1, 5, 2]
 
 
 def test_subjects_share_a_household_only_where_it_was_given_to_both(store: SqliteStore) -> None:

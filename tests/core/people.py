@@ -11,7 +11,7 @@ import numpy as np
 
 from agent.core.effects import Answer
 from agent.core.inputs import Observed, StoreLoaded
-from agent.core.matching import Calibration, OperatingPoint
+from agent.core.matching import Calibration, Curve, OperatingPoint
 from agent.core.orders import Delivered, Leave
 from agent.core.rules import Outside
 from agent.core.types import (
@@ -39,9 +39,20 @@ QUALITY = Quality(
 CALIBRATION = Calibration(
     MODEL,
     provisional=True,
-    points=(OperatingPoint(0.3, 1e-2), OperatingPoint(0.5, 2e-5), OperatingPoint(0.6, 1e-7)),
+    curves=(
+        Curve(
+            references=5,
+            frames=5,
+            measured_to=0.5,
+            points=(
+                OperatingPoint(0.3, 1e-3),
+                OperatingPoint(0.5, 6.6e-7),
+                OperatingPoint(0.6, 1e-8),
+            ),
+        ),
+    ),
 )
-"""With the target of 1e-3 it puts 0.5 in force for up to 50 subjects, then 0.6."""
+"""With the target of 1e-4 it puts 0.5 in force for up to 50 subjects, then 0.6."""
 
 NOTICE = Notice("2026-11", "5e" * 32)
 """The privacy notice in force."""
@@ -102,6 +113,7 @@ def gallery(
     templates: Mapping[SubjectId, Float32],
     households: Mapping[SubjectId, str | None] | None = None,
     model: str = MODEL,
+    references: int = 5,
 ) -> Gallery:
     """Give a gallery of these templates; without a household a subject is one of its own."""
     homes = households or {}
@@ -112,6 +124,7 @@ def gallery(
         matrix=np.stack(rows) if rows else np.empty((0, DIMENSIONS), np.float32),
         subjects=tuple(templates),
         households=np.array([numbers[name] for name in names], np.intp),
+        references=np.full(len(rows), references, np.intp),
         model=model,
     )
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from agent.core.decision import Recognition
 from agent.core.effects import (
     Announce,
     Append,
@@ -173,12 +174,13 @@ class Account:
     enrolling: Enrolling | None = None
     serving: Serving | None = None
     lit_until: float | None = None
-    evidence: list[tuple[float, Person, str]] = field(default_factory=list)
+    evidence: list[tuple[float, Person, str, int, Float32]] = field(default_factory=list)
     spent: set[EnrolmentCode] = field(default_factory=set)
     visit: tuple[SubjectId, float] | None = None
     retry_at: float = -math.inf
     _begun_at: float = -math.inf
     _newest_at: float = -math.inf
+    _shown: int = 0
     _frames: dict[int, tuple[Embedding, Person, float]] = field(default_factory=dict)
     _rests_until: dict[SubjectId, float] = field(default_factory=dict)
     _refused_at: list[float] = field(default_factory=list)
@@ -466,8 +468,23 @@ class Account:
             self._forgetful = self.serving is not None and not self.serving.asks
         self._newest_at = seen.captured_at
         embedding = seen.nearest.embedding
-        self.evidence.append((seen.captured_at, self.person_of(embedding), embedding.model))
-        del self.evidence[: -rules.max_frames]
+        shown = self.person_of(embedding)
+        self._shown += 1
+        self.evidence.append(
+            (seen.captured_at, shown, embedding.model, self._shown, embedding.vector)
+        )
+        self._keep_the_most_different(rules)
+
+    def _keep_the_most_different(self, rules: Recognition) -> None:
+        if self._shown - self.evidence[0][3] >= 2 * rules.max_frames:
+            del self.evidence[0]
+        if len(self.evidence) > rules.max_frames:
+            older = self.evidence[: -rules.min_frames]
+            nearest = [
+                max(float(one[4] @ other[4]) for other in self.evidence if other is not one)
+                for one in older
+            ]
+            del self.evidence[nearest.index(max(nearest))]
 
     # --- what comes out ---------------------------------------------------------------------------
 
@@ -627,7 +644,7 @@ class Account:
         promise(not against, f"a grant in spite of {sorted(against)}")
         promise(self.rested(event.subject, now), "a second grant too soon")
         promise(who.sound, "a grant by a template that is no number")
-        models = {model for _, _, model in self.evidence} | {self.gallery_model}
+        models = {model for _, _, model, *_ in self.evidence} | {self.gallery_model}
         promise(models == {MODEL}, "a grant across models")
         self._proven(who, rules.min_frames)
         doubles = [k for k in self.same(who.person) if k.person is not who.person]
@@ -646,10 +663,10 @@ class Account:
 
     def _proven(self, who: Kept, frames: int) -> None:
         """Check that enough frames of the presentation show somebody who may pass for `who`."""
-        shows = [float(person.face @ who.person.face) >= ALIKE for _, person, _ in self.evidence]
+        shows = [float(person.face @ who.person.face) >= ALIKE for _, person, *_ in self.evidence]
         promise(sum(shows) >= frames, "a decision on a subject on too few frames of it")
         promise(shows[-1], "a decision on a subject while somebody else stands in front")
-        people = {person.name: person for _, person, _ in self.evidence}
+        people = {person.name: person for _, person, *_ in self.evidence}
         if len(people) == 1:
             [person] = people.values()
             same = self.same(person)
@@ -666,7 +683,7 @@ class Account:
         if event.reason in STRANGERS_REASONS:
             promise(event.subject is None, "a stranger named")
             promise(bool(self.evidence), "a refusal of nobody")
-            models = {model for _, _, model in self.evidence} | {self.gallery_model}
+            models = {model for _, _, model, *_ in self.evidence} | {self.gallery_model}
             mixed = models != {MODEL}
             promise((event.reason is Reason.WRONG_MODEL) == mixed, "a wrong reason")
             if not mixed:
@@ -695,7 +712,7 @@ class Account:
 
     def _not_wronged(self) -> None:
         """Check that whoever was refused as a stranger is none of the residents, alone in view."""
-        people = {person.name: person for _, person, _ in self.evidence}
+        people = {person.name: person for _, person, *_ in self.evidence}
         if len(people) == 1:
             [person] = people.values()
             promise(self.households(self.alike(person)) != 1, "a resident refused as a stranger")

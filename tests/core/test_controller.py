@@ -1082,6 +1082,37 @@ def test_a_resemblance_to_somebody_enrolled_is_recorded(cosine: float, told: boo
     assert enrolled.collision == (BEN.id if told else None)
 
 
+def enrolled_beside(*people: tuple[Person, str | None], household: str | None) -> Enrolled:
+    """Enrol NINA, of this household, where these people live in those."""
+    residents = [resident(person.id, household=home) for person, home in people]
+    issued = replace(code(), terms=Terms("Nina", household=household))
+    door = Site(store_of([person for person, _ in people], residents, codes=(issued,)))
+    door.give(EnrolButtonHeld(NEWCOMER))
+    [enrolled] = events(door.stand(*[NINA] * 5))
+    assert isinstance(enrolled, Enrolled)
+    return enrolled
+
+
+@pytest.mark.parametrize("home", ["12", None])
+def test_a_double_of_another_household_is_told_before_a_twin_of_the_same(home: str | None) -> None:
+    twin, double = look_alike(NINA, "twin", 0.95), look_alike(NINA, "double", 0.6)
+
+    both = enrolled_beside((twin, "12"), (double, home and "13"), household="12")
+
+    assert both.collision == double.id
+    assert enrolled_beside((twin, "12"), household="12").collision == twin.id
+    assert enrolled_beside((twin, None), (double, None), household=None).collision == twin.id
+
+
+def test_what_is_too_close_follows_the_threshold_in_force() -> None:
+    """It is 0.5 for up to 50 residents, then 0.6."""
+    near = look_alike(NINA, "near", 0.47)
+    crowd = [(somebody(str(number)), None) for number in range(51)]
+
+    assert enrolled_beside((near, None), household=None).collision == near.id
+    assert enrolled_beside((near, None), *crowd, household=None).collision is None
+
+
 def test_the_first_enrolee_of_a_door_resembles_nobody() -> None:
     door = Site(store_of((), codes=(code(),)))
     door.give(EnrolButtonHeld(NEWCOMER))

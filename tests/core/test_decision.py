@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from agent.core.decision import Judge, Match, Presentation, Recognition
+from agent.core.matching import Curve, OperatingPoint
 from agent.core.types import Gallery, Probe, Reason, Refusal
 from tests.core.people import CALIBRATION, Person, gallery, look_alike, somebody
 
@@ -31,14 +32,64 @@ def judge_of(*people: Person, rules: Recognition = RULES) -> Judge:
 # --- the evidence ---------------------------------------------------------------------------------
 
 
-def test_a_presentation_keeps_its_newest_frames() -> None:
-    probes = ADA.probes(7)
+def kept(probes: Sequence[Probe], rules: Recognition = RULES) -> list[int]:
+    """Say which frames of a presentation are pooled."""
+    presentation = Presentation(rules)
+    for number, probe in enumerate(probes):
+        presentation.add(probe, 10.0 + number * 0.1)
+    numbers = {id(probe.embedding.vector): number for number, probe in enumerate(probes)}
+    return [numbers[id(vector)] for vector in presentation.vectors]
 
-    presentation = presented(probes)
 
-    assert len(presentation) == 5
-    kept = [probe.embedding.vector for probe in probes[2:]]
-    assert all(a is b for a, b in zip(presentation.vectors, kept, strict=True))
+def bursts(*lengths: int) -> list[Probe]:
+    """Frames of ADA that are the same to 0.99 within each burst, and differ between them."""
+    poses = [Person(str(pose), probe.embedding.vector) for pose, probe in enumerate(ADA.probes(9))]
+    return [
+        poses[pose].probe(number, likeness=0.995)
+        for pose, length in enumerate(lengths)
+        for number in range(length)
+    ]
+
+
+def test_a_presentation_keeps_as_many_frames_as_the_rules_allow() -> None:
+    assert len(kept(ADA.probes(5))) == 5
+    assert len(kept(ADA.probes(7))) == 5
+    assert len(kept(ADA.probes(20))) == 5
+
+
+def test_of_frames_that_repeat_each_other_the_older_ones_are_dropped() -> None:
+    assert kept(bursts(1, 1, 5)) == [0, 1, 4, 5, 6]
+    assert kept(bursts(1, 3, 3)) == [0, 3, 4, 5, 6]
+    assert kept(bursts(3, 1, 3)) == [2, 3, 4, 5, 6]
+
+
+def test_the_newest_frames_stay_however_alike() -> None:
+    assert kept(bursts(1, 1, 1, 1, 4))[-3:] == [5, 6, 7]
+
+
+def test_where_all_that_is_pooled_must_agree_it_is_the_newest() -> None:
+    rules = replace(RULES, min_frames=5)
+
+    assert kept(bursts(1, 1, 5), rules) == [2, 3, 4, 5, 6]
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=5))
+def test_evidence_is_in_order_and_never_old(lengths: list[int]) -> None:
+    probes = bursts(*lengths)
+
+    pooled = kept(probes)
+
+    assert pooled == sorted(pooled)
+    assert len(pooled) == min(len(probes), 5)
+    assert pooled[-3:] == list(range(len(probes)))[-3:]
+    assert pooled[0] > len(probes) - 1 - 10
+
+
+def test_whoever_steps_in_front_is_alone_in_the_evidence_before_long() -> None:
+    shown = [*STRANGER.probes(20), *bursts(8)]
+
+    assert min(kept(shown)) >= 18
+    assert isinstance(judge_of(ADA, BEN).judge(presented(shown, spacing=0.1)), Match)
 
 
 def test_a_presentation_lasts_from_its_first_good_frame_to_its_newest() -> None:
@@ -113,9 +164,9 @@ def test_nobody_matches_on_fewer_frames_than_must_agree(shown: list[Person], see
     verdict = judge_of(ADA, BEN).judge(presented(probes))
 
     if isinstance(verdict, Match):
-        pooled = shown[-5:]
+        pooled = [shown[number] for number in kept(probes)]
         assert sum(person.id == verdict.subject for person in pooled) >= RULES.min_frames
-        assert pooled[-1].id == verdict.subject
+        assert shown[-1].id == verdict.subject
     if shown[-3:] in ([ADA] * 3, [BEN] * 3):
         assert isinstance(verdict, Match)
 
@@ -248,9 +299,66 @@ def test_frames_gallery_and_calibration_must_be_of_one_model(
 def test_the_threshold_follows_from_the_size_of_the_gallery() -> None:
     many = np.repeat(ADA.face[None], 51, axis=0)
     ids = tuple(somebody(str(number)).id for number in range(51))
-    crowd = Gallery(many, ids, np.arange(51), CALIBRATION.model)
+    crowd = Gallery(many, ids, np.arange(51), np.full(51, 5), CALIBRATION.model)
 
     assert Judge(RULES, CALIBRATION, crowd).threshold.cosine > judge_of(ADA).threshold.cosine
+
+
+# --- how sure -------------------------------------------------------------------------------------
+
+
+def sureness(
+    residents: int, references: int = 5, rules: Recognition = RULES, *curves: Curve
+) -> str:
+    people = [somebody(str(number)) for number in range(residents)]
+    kept = gallery({person.id: person.face for person in people}, references=references)
+    calibration = replace(CALIBRATION, provisional=False, curves=curves or CALIBRATION.curves)
+    return Judge(rules, calibration, kept).sureness
+
+
+def flat(references: int, frames: int, fmr: float, measured_to: float = 0.5) -> Curve:
+    return Curve(references, frames, measured_to, (OperatingPoint(0.5, fmr),))
+
+
+def test_it_is_said_in_words_how_often_a_stranger_is_admitted() -> None:
+    assert sureness(10) == (
+        "with 10 compared, a stranger is admitted about once in 50,506 attempts, at the most"
+    )
+
+
+def test_that_a_calibration_is_provisional_is_said() -> None:
+    assert judge_of(ADA).sureness.endswith("; provisional calibration")
+
+
+def test_what_was_not_measured_is_called_an_estimate() -> None:
+    assert sureness(51).endswith("at the most, by an estimate beyond what was measured")
+
+
+def test_nobody_is_admitted_by_face_where_nobody_is_compared() -> None:
+    assert sureness(0) == "with nobody compared, no face opens the door"
+
+
+@pytest.mark.parametrize(
+    ("curves", "mends"),
+    [
+        ([flat(5, 5, 1e-2)], "ask for face+pin"),
+        ([flat(5, 5, 1e-2), flat(5, 20, 1e-2)], "ask for face+pin"),
+        ([flat(5, 5, 1e-2), flat(5, 20, 1e-5)], "set max_frames to 20 or ask for face+pin"),
+        (
+            [flat(5, 5, 1e-2), flat(9, 5, 1e-5)],
+            "enrol everybody anew with 9 references or ask for face+pin",
+        ),
+        ([flat(5, 5, 1e-2), flat(9, 5, 1e-2)], "ask for face+pin"),
+    ],
+)
+def test_where_the_target_is_out_of_reach_only_what_would_reach_it_is_advised(
+    curves: list[Curve], mends: str
+) -> None:
+    said = sureness(1, 5, RULES, *curves)
+
+    assert said.endswith(
+        f"once in 34 attempts, at the most; the target of 0.0001 is NOT met: {mends}"
+    )
 
 
 def test_nearest_ranks_whatever_the_threshold() -> None:

@@ -67,9 +67,10 @@ class Lookout:
 
     found: SubjectId | None = None
     asked: Float32 | None = None
+    household: str | None = None
 
-    def __call__(self, template: Float32) -> SubjectId | None:
-        self.asked = template
+    def __call__(self, template: Float32, household: str | None) -> SubjectId | None:
+        self.asked, self.household = template, household
         return self.found
 
 
@@ -347,6 +348,7 @@ def test_an_enrolee_who_looks_around_is_enrolled_on_the_codes_terms() -> None:
     assert enroller.deadline is None
     assert lookout.asked is not None
     assert float(lookout.asked @ NINA.face) > 0.9
+    assert lookout.household == TERMS.household
 
 
 def test_an_administrators_enrolee_is_a_resident_without_conditions() -> None:

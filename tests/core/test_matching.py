@@ -1,3 +1,7 @@
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
@@ -5,7 +9,9 @@ from hypothesis.extra.numpy import arrays
 
 from agent.core.matching import (
     Calibration,
+    Curve,
     OperatingPoint,
+    Threshold,
     mean_template,
     only,
     search,
@@ -38,7 +44,8 @@ def galleries(draw: st.DrawFn, damage: st.SearchStrategy[float] | None = None) -
             if draw(st.booleans()):
                 matrix[row, draw(st.integers(0, SMALL - 1))] = draw(damage)
     ids = tuple(SubjectId(str(seed)) for seed in seeds)
-    return Gallery(matrix, ids, np.array(households, np.intp), "m")
+    references = draw(st.lists(st.integers(1, 20), min_size=len(seeds), max_size=len(seeds)))
+    return Gallery(matrix, ids, np.array(households, np.intp), np.array(references, np.intp), "m")
 
 
 DAMAGE = st.sampled_from([NAN, INFINITY, -INFINITY])
@@ -69,6 +76,7 @@ def test_of_a_gallery_only_the_wanted_rows_are_left_each_with_its_own(
     for place, row in enumerate(rows):
         assert np.array_equal(narrowed.matrix[place], kept.matrix[row])
         assert narrowed.households[place] == kept.households[row]
+        assert narrowed.references[place] == kept.references[row]
 
 
 @given(galleries(DAMAGE), st.integers(0, 2**32 - 1))
@@ -219,70 +227,196 @@ def points(*pairs: tuple[float, float]) -> tuple[OperatingPoint, ...]:
         points((0.4, 1e-3), (NAN, 1e-4)),
     ],
 )
-def test_a_calibration_that_makes_no_sense_is_refused(wrong: tuple[OperatingPoint, ...]) -> None:
+def test_points_that_make_no_sense_are_refused(wrong: tuple[OperatingPoint, ...]) -> None:
     with pytest.raises(ValueError, match="points need thresholds that rise"):
-        Calibration("m", provisional=False, points=wrong)
+        Curve(1, 1, 0.5, wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"references": 0},
+        {"frames": 0},
+        {"measured_to": NAN},
+        {"measured_to": 1.1},
+        {"measured_to": -1.1},
+    ],
+)
+def test_a_curve_of_nothing_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="a curve needs references"):
+        replace(curve((0.5, 1e-3)), **wrong)  # type: ignore[arg-type]
+
+
+def test_a_calibration_without_a_curve_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs a curve"):
+        Calibration("m", provisional=False, curves=())
+
+
+def curve(
+    *pairs: tuple[float, float], references: int = 1, frames: int = 1, measured_to: float = 1.0
+) -> Curve:
+    return Curve(references, frames, measured_to, points(*pairs))
+
+
+def calibration_of(*curves: Curve) -> Calibration:
+    return Calibration("m", provisional=False, curves=curves)
 
 
 @st.composite
 def calibrations(draw: st.DrawFn) -> Calibration:
-    count = draw(st.integers(1, 8))
-    thresholds = draw(st.lists(st.floats(-1, 1), min_size=count, max_size=count, unique=True))
-    rates = draw(st.lists(st.floats(1e-12, 1), min_size=count, max_size=count))
-    pairs = zip(sorted(thresholds), sorted(rates, reverse=True), strict=True)
-    return Calibration("m", provisional=False, points=points(*pairs))
+    """Of some of the poolings 1, 3 and 5, each with up to 8 points and measured to somewhere."""
+    kinds = [(references, frames) for references in (1, 3, 5) for frames in (1, 3, 5)]
+    drawn = draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=3, unique=True))
+    return calibration_of(*(draw(curves(references, frames)) for references, frames in drawn))
 
 
-SIZES = st.integers(0, 100_000)
+@st.composite
+def curves(draw: st.DrawFn, references: int, frames: int) -> Curve:
+    steps = draw(
+        st.lists(st.tuples(st.integers(1, 40), st.integers(0, 400)), min_size=1, max_size=5)
+    )
+    thresholds = np.cumsum([step for step, _ in steps]) / 100 - 1
+    rates = 10.0 ** (np.cumsum([fall for _, fall in steps]) / -100)
+    pairs = zip(thresholds.tolist(), rates.tolist(), strict=True)
+    measured_to = draw(st.floats(-1, 1))
+    return curve(*pairs, references=references, frames=frames, measured_to=measured_to)
+
+
+REFERENCES = st.lists(st.integers(1, 7), max_size=6)
+FRAMES = st.integers(2, 7)
 TARGETS = st.floats(1e-9, 0.999)
 
 
-@given(calibrations(), SIZES, SIZES, TARGETS)
+def in_force(
+    calibration: Calibration, references: Sequence[int], frames: int, target: float
+) -> Threshold:
+    return threshold_for(calibration, np.array(references, np.intp), frames, target)
+
+
+@given(calibrations(), REFERENCES, st.integers(1, 7), FRAMES, TARGETS)
 def test_a_larger_gallery_never_has_a_lower_threshold(
-    calibration: Calibration, one: int, other: int, target: float
+    calibration: Calibration, references: list[int], another: int, frames: int, target: float
 ) -> None:
-    small, large = sorted((one, other))
+    fewer = in_force(calibration, [another, *references], frames, target)
+    more = in_force(calibration, [another, *references, another], frames, target)
 
-    lower = threshold_for(calibration, small, target)
-    higher = threshold_for(calibration, large, target)
-    assert lower.cosine <= higher.cosine
-    assert lower.met or not higher.met
+    assert fewer.cosine <= more.cosine
+    assert fewer.met or not more.met
 
 
-@given(calibrations(), SIZES, TARGETS, TARGETS)
+@given(calibrations(), REFERENCES, FRAMES, TARGETS, TARGETS)
 def test_a_stricter_target_never_has_a_lower_threshold(
-    calibration: Calibration, size: int, one: float, other: float
+    calibration: Calibration, references: list[int], frames: int, one: float, other: float
 ) -> None:
     strict, lax = sorted((one, other))
 
     assert (
-        threshold_for(calibration, size, strict).cosine
-        >= threshold_for(calibration, size, lax).cosine
+        in_force(calibration, references, frames, strict).cosine
+        >= in_force(calibration, references, frames, lax).cosine
     )
 
 
-@given(calibrations(), SIZES, TARGETS)
+@given(calibrations(), REFERENCES, FRAMES, TARGETS)
 def test_the_threshold_in_force_is_the_lowest_that_meets_the_target(
-    calibration: Calibration, size: int, target: float
+    calibration: Calibration, references: list[int], frames: int, target: float
 ) -> None:
-    in_force = threshold_for(calibration, size, target)
-    lower = [point for point in calibration.points if point.threshold < in_force.cosine]
-    alone = [1.0 - (1.0 - point.fmr) ** max(size, 1) for point in lower]
+    """Each template is reckoned with on its own, by the curve of its own pooling."""
+    threshold = in_force(calibration, references, frames, target)
+    used = [calibration.curve_for(each, frames) for each in references or [1]]
+    cosines = sorted({point.threshold for curve in used for point in curve.points})
 
-    assert in_force.met == (in_force.fpir <= target)
-    assert all(fpir > target for fpir in alone)
-    if not in_force.met:
-        assert in_force.cosine == calibration.points[-1].threshold
+    def fpir(cosine: float) -> float:
+        kept_out = Fraction(1)
+        for each in used:
+            passed = [point.fmr for point in each.points if point.threshold <= cosine]
+            kept_out *= 1 - Fraction(min(passed, default=1.0))
+        return float(1 - kept_out**3)
+
+    if references:
+        assert threshold.fpir == pytest.approx(fpir(threshold.cosine), rel=1e-9)
+        assert threshold.met == (threshold.fpir <= target)
+    else:
+        assert threshold.fpir == 0.0
+    lower = [fpir(cosine) for cosine in cosines if cosine < threshold.cosine]
+    assert all(rate > target * (1 - 1e-9) for rate in lower)
+    if not threshold.met:
+        assert threshold.cosine == cosines[-1]
+    assert threshold.estimated == any(threshold.cosine > each.measured_to for each in used)
 
 
-def test_the_share_of_strangers_admitted_grows_with_every_template() -> None:
-    one = Calibration("m", provisional=False, points=points((0.5, 0.1)))
+@pytest.mark.parametrize(
+    ("references", "frames", "wanted"),
+    [
+        (1, 1, (1, 1)),
+        (2, 1, (3, 1)),
+        (3, 2, (3, 3)),
+        (4, 3, (5, 3)),
+        (5, 5, (5, 5)),
+        (6, 5, (5, 5)),
+        (20, 20, (5, 5)),
+        (1, 4, (1, 5)),
+    ],
+)
+def test_a_pooling_that_was_not_measured_counts_as_the_next_above_that_was(
+    references: int, frames: int, wanted: tuple[int, int]
+) -> None:
+    poolings = [(k, m) for k in (5, 1, 3) for m in (3, 5, 1)]
+    calibration = calibration_of(*(curve((0.5, 1e-3), references=k, frames=m) for k, m in poolings))
 
-    assert threshold_for(one, 2, 1e-3).fpir == pytest.approx(0.19)
-    assert threshold_for(one, 0, 1e-3).fpir == pytest.approx(0.1)
+    found = calibration.curve_for(references, frames)
+
+    assert (found.references, found.frames) == wanted
+
+
+def test_templates_of_more_references_may_need_a_higher_threshold() -> None:
+    """A mean has less noise, so that at one cosine more strangers pass (docs/adr/0010)."""
+    calibration = calibration_of(
+        curve((0.5, 1e-5), (0.6, 1e-7), references=1, frames=5),
+        curve((0.5, 1e-4), (0.6, 1e-6), references=5, frames=5),
+    )
+
+    assert in_force(calibration, [1], 5, 1e-4).cosine == 0.5
+    assert in_force(calibration, [1, 5], 5, 1e-4).cosine == 0.6
+
+
+def test_below_its_first_point_a_curve_says_that_everybody_passes() -> None:
+    calibration = calibration_of(curve((0.4, 1e-6), references=1), curve((0.6, 1e-6), references=5))
+
+    assert in_force(calibration, [1, 5], 1, 1e-3).cosine == 0.6
+
+
+def test_the_share_of_strangers_admitted_grows_with_every_template_and_try() -> None:
+    """An attempt comes to three tries."""
+    one = calibration_of(curve((0.5, 0.1)))
+
+    assert in_force(one, [1], 1, 1e-3).fpir == pytest.approx(1 - 0.9**3)
+    assert in_force(one, [1, 1], 1, 1e-3).fpir == pytest.approx(1 - 0.81**3)
+
+
+def test_rates_that_are_small_add_up() -> None:
+    one = calibration_of(curve((0.5, 1e-17)))
+
+    assert in_force(one, [1, 1, 1], 1, 1e-3).fpir == pytest.approx(9e-17, rel=1e-6, abs=0)
+
+
+def test_nobody_is_admitted_where_nobody_is_enrolled() -> None:
+    nobody = in_force(CALIBRATION, [], 5, 1e-4)
+
+    assert (nobody.fpir, nobody.met) == (0.0, True)
+    assert nobody.cosine == in_force(CALIBRATION, [1], 5, 1e-4).cosine
+
+
+@pytest.mark.parametrize(("measured_to", "estimated"), [(0.6, False), (0.59, True)])
+def test_a_threshold_beyond_what_was_measured_is_called_an_estimate(
+    measured_to: float, estimated: bool
+) -> None:
+    one = calibration_of(curve((0.5, 1e-2), (0.6, 1e-6), measured_to=measured_to))
+
+    assert in_force(one, [1], 1, 1e-3).estimated is estimated
+    assert in_force(one, [1], 1, 1e-1).estimated is False
 
 
 def test_the_synthetic_calibration_tightens_as_residents_come() -> None:
     sizes = (0, 50, 51, 10_000)
 
-    assert [threshold_for(CALIBRATION, n, 1e-3).cosine for n in sizes] == [0.5, 0.5, 0.6, 0.6]
+    assert [in_force(CALIBRATION, [5] * n, 5, 1e-4).cosine for n in sizes] == [0.5, 0.5, 0.6, 0.6]

@@ -115,7 +115,7 @@ MUTANTS: dict[str, list[Edit]] = {
     "frames of another model are compared": [
         (
             DECISION,
-            "if not presentation.models == {self._gallery.model} == {self._model}:",
+            "if not presentation.models == {self._gallery.model} == {self._calibration.model}:",
             "if False:",
         )
     ],

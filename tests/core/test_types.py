@@ -71,16 +71,29 @@ def test_an_embedding_is_one_finite_unit_vector(vector: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    ("matrix", "subjects", "households"),
-    [((2, 4), 1, 2), ((1, 4), 2, 2), ((2, 4), 2, 1), ((2,), 2, 2), ((2, 4, 1), 2, 2)],
+    ("matrix", "subjects", "households", "references"),
+    [
+        ((2, 4), 1, 2, 2),
+        ((1, 4), 2, 2, 2),
+        ((2, 4), 2, 1, 2),
+        ((2, 4), 2, 2, 1),
+        ((2,), 2, 2, 2),
+        ((2, 4, 1), 2, 2, 2),
+    ],
 )
-def test_a_gallery_has_a_row_and_a_household_for_each_subject(
-    matrix: tuple[int, ...], subjects: int, households: int
+def test_a_gallery_has_a_row_a_household_and_references_for_each_subject(
+    matrix: tuple[int, ...], subjects: int, households: int, references: int
 ) -> None:
     ids = tuple(SubjectId(str(number)) for number in range(subjects))
 
     with pytest.raises(ValueError, match=f"a gallery of {subjects} subjects"):
-        Gallery(np.zeros(matrix, np.float32), ids, np.zeros(households, np.intp), "m")
+        Gallery(
+            matrix=np.zeros(matrix, np.float32),
+            subjects=ids,
+            households=np.zeros(households, np.intp),
+            references=np.ones(references, np.intp),
+            model="m",
+        )
 
 
 def test_a_gallery_keeps_its_templates_out_of_its_repr() -> None:

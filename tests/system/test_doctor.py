@@ -10,12 +10,16 @@ import pytest
 
 from agent import app
 from agent.adapters.clock import SystemClock
-from agent.core.events import Event, FaultCleared, FaultRaised, Part, Started
+from agent.core.effects import Enrol
+from agent.core.enrolment import PURPOSE
+from agent.core.events import Enrolled, Event, FaultCleared, FaultRaised, Part, Started
+from agent.core.types import AuthorityKind, Consent, Embedding, Subject, SubjectId
 from agent.doctor import Check, examine
 from tests.brokers import free_port
+from tests.residents import vectors
 from tests.system.computer import Computer
 
-SOFTWARE = {"config", "models", "notice", "key", "store", "disk", "card", "permissions"}
+SOFTWARE = {"config", "models", "notice", "key", "store", "sureness", "disk", "card", "permissions"}
 HARDWARE = {"groups", "camera", "gpio", "lines", "devices"}
 WORLD = {"broker", "remote", "clock", "temperature", "power"}
 
@@ -90,6 +94,26 @@ def test_a_state_folder_that_is_open_to_others_is_a_warning(computer: Computer) 
     check = examined(computer)["permissions"]
     assert (check.good, check.needed) == (False, False)
     assert check.finding == f"{computer.state}: is open to others: chmod 700 {computer.state}"
+
+
+def test_a_target_out_of_reach_of_the_calibration_is_a_warning(computer: Computer) -> None:
+    assert examined(computer)["sureness"].finding == "with nobody compared, no face opens the door"
+    config = app.load_config(computer.config)
+    _, calibration = app.load_vision(config)
+    with app.opened_store(config) as store:
+        subject, vector = SubjectId("s-1"), vectors(1)[0]
+        consent = Consent("root", app.load_notice(config), PURPOSE, SystemClock().now().wall)
+        change = Enrol(
+            Subject(subject, consent=consent), "", (Embedding(vector, calibration.model),)
+        )
+        store.append(Enrolled(subject, AuthorityKind.CODE, 1, None), SystemClock().now(), change)
+    assert examined(computer)["sureness"].good
+    computer.configure("[recognition]\ntarget_fpir = 1e-12\n")
+    check = examined(computer)["sureness"]
+    assert (check.good, check.needed) == (False, False)
+    assert "the target of 1e-12 is NOT met" in check.finding
+    [state] = computer.ask("status")
+    assert state["sureness"] == check.finding
 
 
 def test_a_configuration_that_names_secrets_is_not_for_all_to_read(computer: Computer) -> None:

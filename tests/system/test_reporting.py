@@ -1,6 +1,8 @@
 """What is told again, to whom, and how far ahead; and what waits in the inbox."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from tests.contracts.waiting import eventually
 from tests.residents import DENIED, NOW, opened
 from tests.system.actors import Agent, Archive
 
-CALM = Condition(3, 0.0001, True, None, False, (), {})
+CALM = Condition(3, 0.0001, True, "sure", None, False, (), {})
 
 
 @pytest.fixture
@@ -134,13 +136,23 @@ def test_where_the_log_begins_is_told_when_it_was_pruned(
 def test_what_the_door_is_like_is_told_when_it_changed_and_not_too_often(
     told: Reporting, archive: Archive
 ) -> None:
-    worse = Condition(3, 0.0001, True, None, True, (), {Rejection.FORGED: 2})
+    worse = Condition(3, 0.0001, True, "sure", None, True, (), {Rejection.FORGED: 2})
     told.look_after(lambda: CALM, 0.0)
     told.look_after(lambda: CALM, 2 * DESCRIBE_EVERY)
     told.look_after(lambda: worse, 2.5 * DESCRIBE_EVERY)
     assert archive.conditions == [CALM]
     told.look_after(lambda: worse, 3.5 * DESCRIBE_EVERY)
     assert archive.conditions == [CALM, worse]
+
+
+def test_that_strangers_are_admitted_too_often_is_logged_once_each_time_it_begins(
+    told: Reporting, caplog: pytest.LogCaptureFixture
+) -> None:
+    lax = replace(CALM, fpir_met=False, sureness="the target is NOT met")
+    conditions = [lax, replace(lax, tamper=True), CALM, lax]
+    for number in range(4):
+        told.look_after(partial(conditions.__getitem__, number), number * 2 * DESCRIBE_EVERY)
+    assert caplog.messages == ["the target is NOT met"] * 2
 
 
 # --- the inbox ------------------------------------------------------------------------------------

@@ -146,6 +146,7 @@ conditions = st.builds(
     residents=counts,
     fpir=st.floats(0, 1),
     fpir_met=st.booleans(),
+    sureness=text,
     last_decision_ms=st.none() | st.floats(0, allow_infinity=False),
     tamper=st.booleans(),
     faults=st.lists(st.sampled_from(Part), unique=True).map(tuple),

@@ -63,6 +63,7 @@ STATE = {
     "residents": 12,
     "fpir": 0.0001,
     "fpir_met": True,
+    "sureness": "with 12 compared, a stranger is admitted about once in 10,000 attempts",
     "last_decision_ms": 81.5,
     "tamper": False,
     "faults": [],
@@ -367,7 +368,7 @@ def test_a_flag_is_on_when_something_is_wrong(
     ("key", "attributes"),
     [
         ("problem", {"faults": ["camera"]}),
-        ("fpir", {"target_met": True}),
+        ("fpir", {"target_met": True, "in_words": STATE["sureness"]}),
         ("refused", {"forged": 3, "stale": 2}),
     ],
 )

@@ -64,6 +64,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "residents": 3,
         "fpir": 0.0001,
         "fpir_met": True,
+        "sureness": "with 3 compared",
         "last_decision_ms": None,
         "tamper": False,
         "faults": ["camera"],
@@ -211,6 +212,7 @@ def test_an_event_of_another_kind_than_it_says_is_not_valid(change: dict[str, An
     [
         {"fpir": 1.5},
         {"residents": -1},
+        {"sureness": None},
         {"residents": 2.5},
         {"faults": [1]},
         {"faults": "camera"},
