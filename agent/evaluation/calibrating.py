@@ -21,7 +21,7 @@ DRAWS = 3
 """How often photographs are picked anew for each person's probe and template."""
 MIN_MATCHES = 20
 """Non-mated matches of different people above a cosine that is said to be measured."""
-FEWEST = 50
+FEWEST = 150
 """People with the photographs that a curve takes; with fewer it is left out."""
 THRESHOLDS = np.arange(40, 96) / 100
 LOWEST = 1e-10

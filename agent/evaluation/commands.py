@@ -108,5 +108,8 @@ def _collection(config: Config, images: Path, embedders: Sequence[str]) -> Colle
 
 
 def _shown(files: Sequence[Path]) -> Iterable[Path]:
+    if not sys.stderr.isatty():
+        yield from files
+        return
     with click.progressbar(files, label="photographs", file=sys.stderr) as bar:
         yield from bar

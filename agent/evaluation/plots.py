@@ -17,7 +17,10 @@ FPIR = "1e-3"
 def pyplot() -> Any:  # noqa: ANN401 - matplotlib is an extra that most do without
     """Give matplotlib's pyplot, drawing to files. Raises ConfigError where it is missing."""
     try:
-        import_module("matplotlib").use("svg")
+        matplotlib = import_module("matplotlib")
+        matplotlib.use("svg")
+        # Without a random salt, and without a date below, the same figures are the same file.
+        matplotlib.rcParams["svg.hashsalt"] = "doorward"
         return import_module("matplotlib.pyplot")
     except ImportError:
         message = "--plots: matplotlib is not installed: pip install 'doorward[plots]'"
@@ -38,7 +41,6 @@ def draw(report: Report, folder: Path) -> list[Path]:
 
 
 def _saved(plot: Any, figure: Any, file: Path) -> Path:  # noqa: ANN401
-    # Without a date the same figures are the same file.
     figure.savefig(file, metadata={"Date": None})
     plot.close(figure)
     return file

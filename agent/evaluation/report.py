@@ -124,10 +124,12 @@ def _accuracy(
     one, other = person[pairs.one], person[pairs.other]
     # A mated pair has one person, who counts once.
     counts = weights[:, one] * np.where(one == other, 1, weights[:, other])
+    with np.errstate(invalid="ignore"):
+        shares = (counts * right).sum(1) / counts.sum(1)
     return {
         "accuracy": _number(np.mean(folds)),
         "accuracy_deviation": _number(np.std(folds)),
-        "accuracy_interval": _bounds(interval((counts * right).sum(1) / counts.sum(1))),
+        "accuracy_interval": _bounds(interval(shares)),
     }
 
 
