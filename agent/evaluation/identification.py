@@ -20,7 +20,7 @@ from agent.evaluation.tail import Tail, fit_tail
 SIZES = (10, 50, 100, 500, 1000)
 POOLS = (1, 3, 5)
 FPIRS = (1e-2, 1e-3, 1e-4)
-SPLITS = 20
+SPLITS = 10
 STRANGERS = 0.4
 """Share of the people that a split makes strangers."""
 TRANSACTIONS = 3
