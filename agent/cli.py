@@ -32,12 +32,14 @@ from agent.core.types import SubjectId, Terms
 from agent.demonstration.story import play
 from agent.doctor import examine, remove_discovery as forget_in_home_assistant
 from agent.errors import StoreError
+from agent.evaluation import commands as evaluation
 from agent.remote import commands, listening
 
 __all__ = [
     "certificates",
     "commands",
     "controllers",
+    "evaluation",
     "listening",
     "main",
     "people",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA = 2
-MEND = "reinstall Doorward, or make it anew with models/calibrate.py"
+MEND = "reinstall Doorward, or make it anew with `doorward calibrate`"
 
 
 def load_calibration(directory: "Path", model: str) -> Calibration:

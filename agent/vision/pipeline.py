@@ -11,7 +11,7 @@ from agent.vision.models import load_model
 from agent.vision.quality import assess, is_cut_off, issue
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from agent.config import Quality as Limits
@@ -43,21 +43,21 @@ class Pipeline:
 
     def __call__(self, frame: Frame) -> Observed:
         """Look at one frame. Raises ModelError where a model does not do its part."""
-        faces, mesh = self._nearest(frame.pixels)
-        nearest = None if mesh is None else self._probe(frame.pixels, mesh)
-        return Observed(frame.captured_at, faces, nearest)
+        meshes = next(self.meshes(frame.pixels), [])
+        nearest = self.probe(frame.pixels, meshes[0]) if meshes else None
+        return Observed(frame.captured_at, len(meshes), nearest)
 
-    def _nearest(self, pixels: Pixels) -> tuple[int, Mesh | None]:
-        """Give how many faces there are, and the mesh of the largest."""
+    def meshes(self, pixels: Pixels) -> "Iterator[list[Mesh]]":
+        """Give the faces of each detector that finds any, the largest first. Raises ModelError."""
         for detector in self._detectors:
             found = detector.find(pixels)[:MAX_FACES]
             meshes = [self._landmarks.locate(pixels, face) for face in found]
             located = [mesh for mesh in meshes if mesh is not None]
             if located:
-                return len(located), located[0]
-        return 0, None
+                yield located
 
-    def _probe(self, pixels: Pixels, mesh: Mesh) -> Probe | QualityIssue:
+    def probe(self, pixels: Pixels, mesh: Mesh) -> Probe | QualityIssue:
+        """Embed one face, or say which limit it fails. Raises ModelError."""
         height, width = pixels.shape[:2]
         if is_cut_off(mesh, height, width):
             return QualityIssue.CUT_OFF

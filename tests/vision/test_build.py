@@ -24,7 +24,6 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "models"))
 import build  # noqa: E402
 import float16  # noqa: E402
 import int8  # noqa: E402
-import measure  # noqa: E402
 from ai_edge_litert import schema_py_generated as schema  # noqa: E402
 from ai_edge_litert.interpreter import Interpreter  # noqa: E402
 from flatbuffer_graph import Graph, Kind  # noqa: E402
@@ -315,34 +314,6 @@ def test_a_file_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:
     pinned = source((tmp_path / "package.whl").read_bytes())
     with pytest.raises(SystemExit, match=r"model\.tflite has SHA-256 .* manifest\.toml pins"):
         build.upstream_file(pinned, tmp_path)
-
-
-def test_pairs_are_read_and_those_without_a_face_left_out() -> None:
-    wanted = measure.read_pairs(["1\t2", "Ann\t1\t2", "Ann\t1\tBob\t3", "Bob\t3\tCy\t1"])
-    assert wanted == [
-        (("Ann", 1), ("Ann", 2)),
-        (("Ann", 1), ("Bob", 3)),
-        (("Bob", 3), ("Cy", 1)),
-    ]
-    pairs = measure.rows(wanted, [("Ann", 1), ("Ann", 2), ("Bob", 3)])
-    assert (pairs.one.tolist(), pairs.other.tolist()) == ([0, 0], [1, 2])
-    assert pairs.mated.tolist() == [True, False]
-
-
-def test_a_true_accept_rate_is_told_at_the_threshold_of_its_false_one() -> None:
-    strangers = np.linspace(0, 0.5, 1001, dtype=np.float32)
-    mated = np.array([0.4, 0.45, 0.5, 0.6], np.float32)
-    rate, threshold = measure.true_accept_rate(mated, strangers, 0.1)
-    assert (rate, round(threshold, 2)) == (0.5, 0.45)
-
-
-def test_accuracy_judges_each_fold_by_the_threshold_of_the_others() -> None:
-    mated = np.arange(40) < 20
-    scores = np.where(mated, 0.8, 0.4).astype(np.float32)
-    assert measure.accuracy(scores, mated) == (1.0, 0.0)
-    # One fold that a threshold of its own would tell rightly, and nobody else's does.
-    scores[:2], scores[20:22] = 0.3, 0.1
-    assert measure.accuracy(scores, mated)[0] == pytest.approx(0.95)
 
 
 def upstream() -> Path:
