@@ -48,7 +48,7 @@ from agent.core.inputs import StoreLoaded
 from agent.core.orders import ControllerId, TrustedController
 from agent.core.types import Now, SubjectId
 from agent.errors import StoreError
-from agent.ports import Clock, DeviceKey, Recorded, Resident, SubjectRow, VisitorRow
+from agent.ports import Clock, DeviceKey, Recorded, References, Resident, SubjectRow, VisitorRow
 
 ERASURE_PATIENCE_MS = 5000
 """How long an erasure waits for readers to let go of the journal."""
@@ -218,6 +218,11 @@ class SqliteStore:
         """See ports.Store. Ordered by when they were enrolled."""
         with translated(self._path), transaction(self._db, "DEFERRED"):
             return self._residents.listed()
+
+    def references(self, model: str) -> Sequence[References]:
+        """See ports.Store. Ordered by subject."""
+        with translated(self._path), transaction(self._db, "DEFERRED"):
+            return self._residents.references(model)
 
     def controllers(self) -> dict[ControllerId, TrustedController]:
         """See ports.Store."""

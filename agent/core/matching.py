@@ -46,12 +46,13 @@ def search(gallery: Gallery, vector: Float32) -> Ranking | None:
     if not np.isfinite(scores[best]):
         scores = np.where(np.isfinite(scores), scores, NOTHING)
         best = int(np.argmax(scores))
-    rival = None
-    rivals = np.where(gallery.households != gallery.households[best], scores, NOTHING)
-    row = int(np.argmax(rivals))
-    if rivals[row] > NOTHING:
-        rival = Candidate(gallery.subjects[row], row, float(rivals[row]))
-    return Ranking(Candidate(gallery.subjects[best], best, float(scores[best])), rival)
+    found = Candidate(gallery.subjects[best], best, float(scores[best]))
+    # In place: at 100,000 subjects another array of scores costs more than looking through this.
+    scores[gallery.households == gallery.households[best]] = NOTHING
+    row = int(np.argmax(scores))
+    if not scores[row] > NOTHING:
+        return Ranking(found, None)
+    return Ranking(found, Candidate(gallery.subjects[row], row, float(scores[row])))
 
 
 def only(gallery: Gallery, subjects: Container[SubjectId]) -> Gallery:
@@ -78,6 +79,18 @@ def mean_template(vectors: Iterable[Float32]) -> Float32:
         message = "no mean of no vectors, or of vectors that cancel out"
         raise ValueError(message)
     return (total / norm).astype(np.float32)
+
+
+def likeness_to_others(vectors: Iterable[Float32]) -> list[float]:
+    """Give the cosine of each of some unit vectors (D,), one at least, to the mean of the others.
+
+    0 where there are no others, or they cancel out. The least is the self-consistency of the set.
+    """
+    each = np.array(list(vectors), np.float64)
+    others = each.sum(axis=0) - each
+    norms = np.linalg.norm(others, axis=1)
+    along = (each * others).sum(axis=1)
+    return [float(a / norm) if norm > 0 else 0.0 for a, norm in zip(along, norms, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from hypothesis.extra.numpy import arrays
 from agent.core.matching import (
     Calibration,
     OperatingPoint,
+    likeness_to_others,
     mean_template,
     only,
     search,
@@ -193,6 +194,23 @@ def test_there_is_no_mean_of_no_vectors() -> None:
 def test_there_is_no_mean_of_vectors_that_cancel_out() -> None:
     with pytest.raises(ValueError, match="cancel out"):
         mean_template([ADA.face, -ADA.face])
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=2, max_size=8, unique=True))
+def test_each_is_as_like_the_others_as_it_is_to_their_mean(seeds: list[int]) -> None:
+    vectors = [unit_vector(seed) for seed in seeds]
+
+    alike = likeness_to_others(iter(vectors))
+
+    assert len(alike) == len(vectors)
+    for number, (vector, cosine) in enumerate(zip(vectors, alike, strict=True)):
+        others = vectors[:number] + vectors[number + 1 :]
+        assert cosine == pytest.approx(float(vector @ mean_template(others)), abs=1e-5)
+
+
+def test_who_is_alone_or_among_others_that_cancel_out_is_like_nobody() -> None:
+    assert likeness_to_others([ADA.face]) == [0.0]
+    assert likeness_to_others([ADA.face, BEN.face, -BEN.face])[0] == 0.0
 
 
 # --- calibration and threshold --------------------------------------------------------------------
