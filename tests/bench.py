@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ import numpy as np
 from tabulate import tabulate
 
 from agent.adapters.clock import SystemClock
+from agent.adapters.shortlist import shortlist_of
 from agent.app import models_directory
 from agent.config import Config
 from agent.core.matching import search
@@ -101,16 +103,24 @@ def _vision(pixels: Pixels) -> list[list[object]]:
 
 
 def _galleries() -> list[list[object]]:
-    return [_match(size) for size in (100, 10_000, 100_000)]
+    few = [_match(size) for size in (100, 10_000, 100_000, 1_000_000)]
+    if find_spec("faiss") is None:
+        return few
+    return [*few, *(_match(size, shortlisted=True) for size in (100_000, 1_000_000))]
 
 
-def _match(size: int) -> list[object]:
+def _match(size: int, *, shortlisted: bool = False) -> list[object]:
     random = np.random.default_rng(size)
     matrix = random.standard_normal((size, 192), np.float32)
     matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
     subjects = tuple(SubjectId(str(row)) for row in range(size))
-    gallery = Gallery(matrix, subjects, np.arange(size), "bench")
-    return _time(f"match, gallery of {size:,}", lambda: search(gallery, matrix[size // 2]))
+    index = shortlist_of(matrix) if shortlisted else None
+    gallery = Gallery(matrix, subjects, np.arange(size), "bench", index)
+    # Of a stranger, for whom the shortlist is the least sure.
+    probe = random.standard_normal(192, np.float32)
+    probe /= np.linalg.norm(probe)
+    name = f"match, gallery of {size:,}{', with faiss' if shortlisted else ''}"
+    return _time(name, lambda: search(gallery, probe))
 
 
 def _agent(corridor: list[Pixels], face: Pixels) -> list[list[object]]:

@@ -1,12 +1,13 @@
 """Exact search of the gallery, and the threshold that a gallery of its size needs."""
 
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
-from agent.core.types import Float32, Gallery, SubjectId
+from agent.core.types import Float32, Gallery, Shortlist, SubjectId
 
 NOTHING = np.float32(-np.inf)
 
@@ -36,10 +37,19 @@ class Ranking:
 def search(gallery: Gallery, vector: Float32) -> Ranking | None:
     """Compare one unit vector (D,) with every template; None where the gallery is empty.
 
-    Scores that are not finite rank below all others, so that one damaged row hides nobody.
+    Scores that are not finite rank below all others, so that one damaged row hides nobody. A
+    shortlist changes nothing but the time: where it is not sure to hold both, all are looked at.
     """
     if not len(gallery.subjects) > 0:
         return None
+    if gallery.shortlist is not None:
+        rows, bound = gallery.shortlist(vector)
+        few = search(_rows_of(gallery, rows, None), vector)
+        if few is not None and few.rival is not None and few.rival.score > bound:
+            return Ranking(
+                replace(few.best, row=int(rows[few.best.row])),
+                replace(few.rival, row=int(rows[few.rival.row])),
+            )
     with np.errstate(invalid="ignore", over="ignore"):
         scores: Float32 = np.dot(gallery.matrix, vector)
     best = int(np.argmax(scores))
@@ -60,12 +70,32 @@ def only(gallery: Gallery, subjects: Container[SubjectId]) -> Gallery:
     rows = [row for row, subject in enumerate(gallery.subjects) if subject in subjects]
     if len(rows) == len(gallery.subjects):
         return gallery
+    kept = np.array(rows, np.intp)
+    wide = gallery.shortlist
+    return _rows_of(gallery, kept, None if wide is None else _narrowed(wide, kept))
+
+
+def _rows_of(gallery: Gallery, rows: NDArray[np.intp], shortlist: Shortlist | None) -> Gallery:
     return Gallery(
         matrix=gallery.matrix[rows],
         subjects=tuple(gallery.subjects[row] for row in rows),
         households=gallery.households[rows],
         model=gallery.model,
+        shortlist=shortlist,
     )
+
+
+def _narrowed(shortlist: Shortlist, kept: NDArray[np.intp]) -> Shortlist:
+    """Make a shortlist one of the rows that were kept (K,), which rise."""
+
+    def narrowed(vector: Float32) -> tuple[NDArray[np.intp], float]:
+        rows, bound = shortlist(vector)
+        places = np.searchsorted(kept, rows)
+        within = places < len(kept)
+        places = places[within]
+        return places[kept[places] == rows[within]], bound
+
+    return narrowed
 
 
 def mean_template(vectors: Iterable[Float32]) -> Float32:
