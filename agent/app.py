@@ -24,6 +24,7 @@ from agent.adapters.gpio import GpioInputs, GpioRelease, open_gpio
 from agent.adapters.indicator import GpioIndicator
 from agent.adapters.mqtt import MqttReporter
 from agent.adapters.note import Verifier, parse_verifier
+from agent.adapters.shortlist import require_faiss, shortlist_of
 from agent.adapters.simulated import SimulatedDoor
 from agent.adapters.store import SqliteStore
 from agent.adapters.systemd import NotifySocket
@@ -158,7 +159,10 @@ def open_store(config: Config, clock: Clock) -> Store:
 
 
 def _opened(config: Config, clock: Clock) -> Store:
-    return SqliteStore(database(config), clock, device_key(config))
+    if config.large_gallery:
+        require_faiss()
+    index = shortlist_of if config.large_gallery else None
+    return SqliteStore(database(config), clock, device_key(config), index)
 
 
 def checked_store(config: Config, clock: Clock) -> Store:

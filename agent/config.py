@@ -291,6 +291,8 @@ class Config(Section, frozen=True):
     mqtt: Mqtt = Mqtt()
     gpio: Gpio = Gpio()
     readers: Readers = Readers()
+    large_gallery: bool = False
+    """Whether faiss looks up faces, for more than 100,000 residents (docs/gallery.md)."""
     state_directory: str | None = None
     """Folder of the database; None takes the service's own, or ~/.local/state/doorward."""
     notice_file: str | None = None

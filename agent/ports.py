@@ -68,7 +68,8 @@ class SubjectRow:
     seen_on: the day on which the subject was last admitted, or enrolled; None where the clock was
     not set then. references: how many templates there are; none of who has no face here.
     authorised_by, notice: of the consent; empty without one. pin, duress_pin: whether there is one.
-    cards: how many.
+    cards: how many. self_consistency: cosine of the reference that is least like the mean of the
+    others, when they were taken; None where there were none, or it was not recorded yet.
     """
 
     id: str
@@ -91,6 +92,22 @@ class SubjectRow:
     pin: bool
     duress_pin: bool
     cards: int
+    self_consistency: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What is known of a subject's references, without them.
+
+    count: those of the model asked for. of_others: those of other models, which are not compared.
+    self_consistency: as in SubjectRow; where it was not recorded it is computed from those of this
+    model, if there are two at least.
+    """
+
+    subject: SubjectId
+    count: int
+    of_others: int
+    self_consistency: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +124,8 @@ class VisitorRow:
 class Resident:
     """What is kept of a subject, but for the references.
 
-    receipt: of the consent, a signed note (docs/vault.md). enrolled_at, seen_on: as in SubjectRow.
+    receipt: of the consent, a signed note (docs/vault.md). enrolled_at, seen_on, self_consistency:
+    as in SubjectRow.
     """
 
     subject: Subject
@@ -115,6 +133,7 @@ class Resident:
     receipt: str | None
     enrolled_at: float
     seen_on: float | None
+    self_consistency: float | None
 
 
 class Clock(Protocol):
@@ -245,6 +264,10 @@ class Store(Protocol):
 
     def subjects(self) -> Sequence[SubjectRow]:
         """Give everybody enrolled, revoked or not."""
+        ...
+
+    def references(self, model: str) -> Sequence[References]:
+        """Give what is known of the references of everybody who has any."""
         ...
 
     def controllers(self) -> Mapping[ControllerId, TrustedController]:

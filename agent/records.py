@@ -1,5 +1,6 @@
 """The commands about what is kept: consents, erasure, the log, backups, and proofs of them."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from agent import app, operations
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import as_json, as_object, in_words, local_time
 from agent.adapters.log import Head
+from agent.audit import audit_gallery as examine_gallery
 from agent.command import (
     command,
     main,
@@ -197,6 +199,42 @@ def events_verify(config: Path | None, *, heads: tuple[Path, ...], json: bool) -
     last, head = (newest.seq, newest.head) if newest else (0, "")
     shown = f"All {last} events are as they were committed.\n{head}".rstrip()
     click.echo(as_json({"events": last, "head": head}) if json else shown)
+
+
+@main.group()
+def audit() -> None:
+    """Look for what should be put right."""
+
+
+@command("doorward audit gallery", audit)
+@click.pass_obj
+def audit_gallery(config: Path | None, *, json: bool) -> None:
+    """Find references that are weak, near another's, or never matched. Exits with 1 if so.
+
+    Who was never matched is told, and no reason for that. Nothing of the references is shown.
+    """
+    settings = app.load_config(config)
+    found = examine_gallery(settings)
+    attention = [each for each in found.findings if each.needs_attention]
+    if json:
+        click.echo(as_json(found))
+    else:
+        with app.opened_store(settings) as store:
+            labels = {row.id: row.label for row in store.subjects()}
+        rows = [
+            [
+                each.subject,
+                labels.get(each.subject, ""),
+                "LOOK" if each.needs_attention else "note",
+                each.means,
+            ]
+            for each in found.findings
+        ]
+        table(["subject", "label", "", "finding"], rows, "Nothing is wrong with any reference.")
+        compared = f"{found.with_references} residents with references"
+        click.echo(f"{compared}; {found.threshold:.2f} opens, from {found.near:.2f} two are near.")
+    if attention:
+        sys.exit(1)
 
 
 def _readable_head(settings: Config, file: Path) -> str:

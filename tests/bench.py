@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ import numpy as np
 from tabulate import tabulate
 
 from agent.adapters.clock import SystemClock
+from agent.adapters.shortlist import shortlist_of
 from agent.app import models_directory
 from agent.config import Config
 from agent.core.matching import search
@@ -97,16 +99,27 @@ def _vision(pixels: Pixels) -> list[list[object]]:
 
 
 def _galleries() -> list[list[object]]:
-    return [row for size in (100, 10_000, 100_000) for row in _match(size)]
+    few = [row for size in (100, 10_000, 100_000, 1_000_000) for row in _match(size)]
+    if find_spec("faiss") is None:
+        return few
+    return [
+        *few,
+        *(row for size in (100_000, 1_000_000) for row in _match(size, shortlisted=True)),
+    ]
 
 
-def _match(size: int) -> list[list[object]]:
+def _match(size: int, *, shortlisted: bool = False) -> list[list[object]]:
     random = np.random.default_rng(size)
     matrix = random.standard_normal((size, 192), np.float32)
     matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
     subjects = tuple(SubjectId(str(row)) for row in range(size))
-    gallery = Gallery(matrix, subjects, np.arange(size), np.full(size, 5), "bench")
-    return turns({f"match, gallery of {size:,}": lambda: search(gallery, matrix[size // 2])})
+    index = shortlist_of(matrix) if shortlisted else None
+    gallery = Gallery(matrix, subjects, np.arange(size), np.full(size, 5), "bench", index)
+    # Of a stranger, for whom the shortlist is the least sure.
+    probe = random.standard_normal(192, np.float32)
+    probe /= np.linalg.norm(probe)
+    name = f"match, gallery of {size:,}{', with faiss' if shortlisted else ''}"
+    return turns({name: lambda: search(gallery, probe)})
 
 
 def _agent(corridor: list[Pixels], face: Pixels) -> list[list[object]]:

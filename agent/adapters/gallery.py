@@ -6,6 +6,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.core.matching import likeness_to_others
 from agent.core.types import NORM_TOLERANCE, Float32, Gallery, Subject, SubjectId
 
 Template: TypeAlias = tuple[SubjectId, bytes]
@@ -23,6 +24,24 @@ def _read_templates(kept: Sequence[bytes]) -> Float32:
         raise ValueError("templates of one model differ in size")
     vectors = np.frombuffer(b"".join(kept), dtype="<f4").astype(np.float32, copy=False)
     return vectors.reshape(len(kept), -1 if sizes else 0)
+
+
+def self_consistency(vectors: Float32) -> float | None:
+    """Give the cosine of the template (N, D) that is least like the mean of the others.
+
+    None where one alone goes with nothing.
+    """
+    if len(vectors) < 2:  # noqa: PLR2004
+        return None
+    return min(likeness_to_others(vectors))
+
+
+def self_consistencies(templates: Sequence[Template]) -> dict[SubjectId, float | None]:
+    """Give it of each subject's templates. Raises ValueError where they differ in size."""
+    kept: dict[SubjectId, list[bytes]] = {}
+    for subject, template in templates:
+        kept.setdefault(subject, []).append(template)
+    return {subject: self_consistency(_read_templates(each)) for subject, each in kept.items()}
 
 
 def gallery_of(

@@ -131,6 +131,14 @@ def _credentials_schema(database: Database, _vault: Vault, _secret: EpochSecret)
     _create_credentials(database)
 
 
+def _self_consistency_schema(_database: Database, _vault: Vault, _secret: EpochSecret) -> None:
+    """Change no row: what is new in a record, an earlier Doorward would take for damage.
+
+    Whoever is enrolled already has none recorded: the references are bound to the name of a model,
+    of which the database has a tag only.
+    """
+
+
 @cache
 def schema() -> frozenset[tuple[str, str]]:
     """Give the names of what a database of the newest schema consists of, and how it was made."""
@@ -230,5 +238,6 @@ MIGRATIONS: tuple[Callable[[Database, Vault, EpochSecret], None], ...] = (
     _sealed_schema,
     _controllers_schema,
     _credentials_schema,
+    _self_consistency_schema,
 )
 """The nth brings a database from schema n - 1 to n; user_version holds the schema it has."""

@@ -1,13 +1,21 @@
 """The rows of residents: their records, consents, credentials and references, each sealed."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 from sqlite_utils import Database
 
 from agent.adapters import rows
 from agent.adapters.documents import receipt_in, receipt_of, text_of
-from agent.adapters.gallery import gallery_of, template_bytes
+from agent.adapters.gallery import (
+    Template,
+    gallery_of,
+    self_consistencies,
+    self_consistency,
+    template_bytes,
+)
 from agent.adapters.keyring import Keyring
 from agent.adapters.log import Keys
 from agent.adapters.vault import Vault, derive, leave_code
@@ -25,7 +33,7 @@ from agent.core.types import (
     Validity,
 )
 from agent.errors import StoreError
-from agent.ports import Resident, SubjectRow
+from agent.ports import References, Resident, SubjectRow
 
 DAY = 86_400.0
 """Seconds. When a subject was admitted is kept to the day: the very time, in the clear, would tell
@@ -63,11 +71,13 @@ class Residents:
         """Keep a new subject. Raises sqlite3.IntegrityError where the id is taken."""
         subject, epoch = change.subject, self._keyring.epoch()
         key = self._keyring.key(subject.id) or self._keyring.make(subject.id)
+        consistency = _self_consistency(change.references)
+        resident = Resident(subject, change.label, None, now.wall, _seen_on(now), consistency)
         self._db.table("subjects").insert(
             {
                 "id": subject.id,
-                "seen_on": _seen_on(now),
-                "sealed": self._sealed_record(key, subject, change.label, now.wall),
+                "seen_on": resident.seen_on,
+                "sealed": self._sealed_record(key, resident),
             }
         )
         if subject.consent is not None:
@@ -159,15 +169,27 @@ class Residents:
         everything = self._vouched.everything()
         self._vouched.require(everything, vouched)
         subjects = {each.subject.id: each.subject for each in self._residents(everything)}
-        keys = self._keyring.unwrap(everything["keys"])
-        openers = {subject: self._opener(key) for subject, key in keys.items()}
-        tag = self._vault.model_tag(model)
-        templates = [
-            (subject, openers[subject](sealed, "references", number, subject, model, epoch))
-            for number, subject, epoch, made_by, sealed in everything["references"]
-            if made_by == tag and subjects[subject].consent is not None
+        templates = self._templates(everything, model)
+        consented = [each for each in templates if subjects[each[0]].consent is not None]
+        return gallery_of(consented, subjects, model), subjects
+
+    def references(self, model: str) -> list[References]:
+        """Give what there is of references, of everybody who has any."""
+        everything = self._vouched.everything()
+        recorded = {each.subject.id: each.self_consistency for each in self._residents(everything)}
+        templates = self._templates(everything, model)
+        of_model = Counter(subject for subject, _ in templates)
+        total = Counter(SubjectId(row[1]) for row in everything["references"])
+        computed = self_consistencies([each for each in templates if recorded[each[0]] is None])
+        return [
+            References(
+                subject,
+                of_model[subject],
+                count - of_model[subject],
+                computed.get(subject, recorded[subject]),
+            )
+            for subject, count in sorted(total.items())
         ]
-        return gallery_of(templates, subjects, model), subjects
 
     def require_gone(self, subject: SubjectId) -> None:
         """Raise ValueError where any row of a subject is left."""
@@ -193,6 +215,16 @@ class Residents:
             self._vault.signer.verifier.open(resident.receipt)
         except ValueError as error:
             raise StoreError(f"{subject}: consent receipt: {error}: renew the consent") from None
+
+    def _templates(self, everything: Everything, model: str) -> list[Template]:
+        keys = self._keyring.unwrap(everything["keys"])
+        openers = {subject: self._opener(key) for subject, key in keys.items()}
+        tag = self._vault.model_tag(model)
+        return [
+            (subject, openers[subject](sealed, "references", number, subject, model, epoch))
+            for number, subject, epoch, made_by, sealed in everything["references"]
+            if made_by == tag
+        ]
 
     def _require(self, subject: SubjectId) -> tuple[bytes, Resident]:
         known = self._keyed(subject)
@@ -238,7 +270,14 @@ class Residents:
         if found.credentials is not None:
             credentials = self._credentials(subject, opened, found.credentials)
             known = replace(known, credentials=credentials)
-        return Resident(known, record.label, receipt, record.enrolled_at, found.seen_on)
+        return Resident(
+            known,
+            record.label,
+            receipt,
+            record.enrolled_at,
+            found.seen_on,
+            record.self_consistency,
+        )
 
     def _credentials(
         self, subject: SubjectId, opened: Callable[..., bytes], sealed: bytes
@@ -251,12 +290,12 @@ class Residents:
         return self._vault.opener(derive(key, "rows"))
 
     def _rewrite(self, key: bytes, resident: Resident, subject: Subject) -> None:
-        record = self._sealed_record(key, subject, resident.label, resident.enrolled_at)
+        record = self._sealed_record(key, replace(resident, subject=subject))
         self._db.execute("UPDATE subjects SET sealed = ? WHERE id = ?", [record, subject.id])
 
-    def _sealed_record(self, key: bytes, subject: Subject, label: str, enrolled_at: float) -> bytes:
-        record = rows.record_bytes(subject, label, enrolled_at)
-        return self._vault.seal(derive(key, "rows"), record, "subjects", subject.id)
+    def _sealed_record(self, key: bytes, resident: Resident) -> bytes:
+        place = ("subjects", resident.subject.id)
+        return self._vault.seal(derive(key, "rows"), rows.record_bytes(resident), *place)
 
     def _sealed_references(
         self, key: bytes, subject: SubjectId, references: tuple[Embedding, ...], epoch: int
@@ -286,6 +325,13 @@ class Residents:
         kept = rows.consent_bytes(note, suspended)
         sealed = self._vault.seal(derive(key, "rows"), kept, "consents", subject)
         self._db.table("consents").upsert({"subject": subject, "sealed": sealed}, pk="subject")
+
+
+def _self_consistency(references: tuple[Embedding, ...]) -> float | None:
+    # Vectors of two models do not compare.
+    if len({each.model for each in references}) != 1:
+        return None
+    return self_consistency(np.array([each.vector for each in references]))
 
 
 def _seen_on(now: Now) -> float | None:

@@ -43,6 +43,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     enrolled_at: float
     # Records from before schema 4 do not say.
     accessible: bool = False
+    # Nor those from before schema 5.
+    self_consistency: float | None = None
 
 
 class _KeptCredentials(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -65,15 +67,15 @@ class KeptConsent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
     suspended: Suspension | None
 
 
-def record_bytes(subject: Subject, label: str, enrolled_at: float) -> bytes:
-    """Write what is kept of a subject.
+def record_bytes(resident: Resident) -> bytes:
+    """Write what is kept of a subject, but for the consent and the credentials.
 
     Raises ValueError for a validity that is no validity, and for more text than fits.
     """
-    validity = subject.validity
+    subject, validity = resident.subject, resident.subject.validity
     _require_sound(validity)
     record = Record(
-        label,
+        resident.label,
         subject.household,
         subject.administrator,
         subject.revoked,
@@ -81,8 +83,9 @@ def record_bytes(subject: Subject, label: str, enrolled_at: float) -> bytes:
         validity.not_before,
         validity.not_after,
         validity.schedule,
-        enrolled_at,
+        resident.enrolled_at,
         subject.accessible,
+        resident.self_consistency,
     )
     return _fitting(msgspec.msgpack.encode(record), "label, household and hours")
 
@@ -190,6 +193,7 @@ def listed(resident: Resident, references: int) -> SubjectRow:
         pin=credentials.pin is not None,
         duress_pin=credentials.duress_pin is not None,
         cards=len(credentials.cards),
+        self_consistency=resident.self_consistency,
     )
 
 

@@ -1,10 +1,11 @@
 """The one database: who may enter and by what, the event log, and the codes."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from agent.adapters.attempts import KeptAttempts
 from agent.adapters.changes import Changes, touched, whole_tables
@@ -46,9 +47,11 @@ from agent.core.events import (
 )
 from agent.core.inputs import StoreLoaded
 from agent.core.orders import ControllerId, TrustedController
-from agent.core.types import Now, SubjectId
+from agent.core.types import Float32, Now, Shortlist, SubjectId
 from agent.errors import StoreError
-from agent.ports import Clock, DeviceKey, Recorded, Resident, SubjectRow, VisitorRow
+from agent.ports import Clock, DeviceKey, Recorded, References, Resident, SubjectRow, VisitorRow
+
+Index: TypeAlias = Callable[[Float32], Shortlist | None]
 
 ERASURE_PATIENCE_MS = 5000
 """How long an erasure waits for readers to let go of the journal."""
@@ -67,8 +70,14 @@ class SqliteStore:
     may read and write beside it.
     """
 
-    def __init__(self, path: Path, clock: Clock, key: DeviceKey) -> None:
-        """Open the database, and make it where there never was one. Raises StoreError."""
+    def __init__(
+        self, path: Path, clock: Clock, key: DeviceKey, index: Index | None = None
+    ) -> None:
+        """Open the database, and make it where there never was one. Raises StoreError.
+
+        index: makes the shortlist of a gallery from its matrix.
+        """
+        self._index = index
         self._path = path
         self._clock = clock
         self._vault = Vault(key)
@@ -156,6 +165,8 @@ class SqliteStore:
                 # First, so that whatever is committed from here on counts as a change.
                 self._loaded_version = self._data_version()
                 gallery, subjects = self._residents.load(model, self._log.state())
+                if self._index is not None:
+                    gallery = replace(gallery, shortlist=self._index(gallery.matrix))
                 loaded = StoreLoaded(
                     gallery,
                     subjects,
@@ -218,6 +229,11 @@ class SqliteStore:
         """See ports.Store. Ordered by when they were enrolled."""
         with translated(self._path), transaction(self._db, "DEFERRED"):
             return self._residents.listed()
+
+    def references(self, model: str) -> Sequence[References]:
+        """See ports.Store. Ordered by subject."""
+        with translated(self._path), transaction(self._db, "DEFERRED"):
+            return self._residents.references(model)
 
     def controllers(self) -> dict[ControllerId, TrustedController]:
         """See ports.Store."""

@@ -139,6 +139,8 @@ class Enroller:
         collection = self._collection
         if collection is None:
             return []
+        if isinstance(nearest, Probe):
+            nearest = self._rules.objection(nearest.quality) or nearest
         if isinstance(nearest, QualityIssue):
             collection.issues[nearest] += 1
             return [Show(HINTS[nearest])]
@@ -150,6 +152,8 @@ class Enroller:
                 return [Show(Indication.FRAME_TAKEN)]
             case Step.TOO_ALIKE:
                 return [Show(Indication.TURN_A_LITTLE)]
+            case Step.SOMEBODY_ELSE if collection.mixed:
+                return self.abandon(*collection.failure())
             case Step.TOO_SOON | Step.SOMEBODY_ELSE:  # pragma: no branch - there is no other step
                 return []
 

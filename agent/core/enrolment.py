@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from agent.core.events import EnrolmentFailure
-from agent.core.matching import mean_template
+from agent.core.matching import likeness_to_others, mean_template
 from agent.core.types import (
     AuthorityKind,
     Consent,
     Embedding,
     Notice,
     Probe,
+    Quality,
     QualityIssue,
     Subject,
     SubjectId,
@@ -36,7 +37,13 @@ class Enrolment:
     max_similarity: float = 0.985
     """Cosine above which a frame is too like one already taken, 0 to 1."""
     min_consistency: float = 0.5
-    """Cosine to the mean of those taken below which it is another face, 0 to 1."""
+    """Cosine to the mean of the other frames below which it is another face, 0 to 1."""
+    min_eye_distance: float = 34.0
+    """Pixels between the eyes that a reference needs, at least 0, where [quality] asks for less."""
+    min_sharpness: float = 50.0
+    """Variance of the Laplacian that a reference needs, at least 0, likewise."""
+    max_pitch: float = 0.45
+    """How far the head may be tilted in a reference, above 0 to 1, where [quality] allows more."""
     collision: float = 0.1
     """How far below the threshold, in cosine, another subject already is a collision, 0 to 1."""
     authority_seconds: float = 60.0
@@ -62,12 +69,29 @@ class Enrolment:
         if not all(0 <= value <= 1 for value in similarities):
             message = "max_similarity, min_consistency and collision must be 0 to 1"
             raise ValueError(message)
+        if not (self.min_eye_distance >= 0 and self.min_sharpness >= 0 and 0 < self.max_pitch <= 1):
+            message = "min_eye_distance and min_sharpness must be 0 or more, max_pitch above 0 to 1"
+            raise ValueError(message)
         if not self.notice.strip():
             message = "notice must name a version of the privacy notice"
             raise ValueError(message)
         if self.consent_days is not None and not 1 <= self.consent_days <= 3650:  # noqa: PLR2004
             message = "consent_days must be 1 to 3650"
             raise ValueError(message)
+
+    def objection(self, quality: Quality) -> QualityIssue | None:
+        """Say why a frame that is good enough for the door makes no reference.
+
+        A reference is kept for years, and whoever is enrolled can come closer or hold still.
+        Exposure and open eyes are left to the door's limits: stricter ones would refuse some
+        faces more often than others.
+        """
+        checks = (
+            (QualityIssue.TOO_FAR, quality.eye_distance >= self.min_eye_distance),
+            (QualityIssue.TURNED_AWAY, abs(quality.pitch) <= self.max_pitch),
+            (QualityIssue.BLURRED, quality.sharpness >= self.min_sharpness),
+        )
+        return next((issue for issue, passed in checks if not passed), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,34 +148,55 @@ class Collection:
     references: list[Embedding] = field(default_factory=list)
     issues: Counter[QualityIssue] = field(default_factory=Counter)
     _taken_at: float = float("-inf")
-    _others: int = 0
+    _odd: int = 0
 
     @property
     def complete(self) -> bool:
         """Whether there are enough references."""
         return len(self.references) >= self.rules.frames
 
+    @property
+    def mixed(self) -> bool:
+        """Whether so many frames did not go with the others that nobody knows whose face it is."""
+        return self._odd > self.rules.frames // 2
+
     def add(self, probe: Probe, captured_at: float) -> Step:
-        """Take the frame if it is spaced, of the same face, and unlike those taken."""
+        """Take the frame if it is spaced, of the same face, and unlike those taken.
+
+        The whole set is looked at once more when it is complete, and one that does not go with the
+        others is dropped, for one after another may each have been like those before.
+        """
         if captured_at - self._taken_at < self.rules.spacing:
             return Step.TOO_SOON
         vector = probe.embedding.vector
         taken = [reference.vector for reference in self.references]
         if taken:
             if not float(vector @ mean_template(taken)) >= self.rules.min_consistency:
-                self._others += 1
+                self._odd += 1
+                self._taken_at = captured_at
+                if len(taken) == 1:
+                    # Nobody knows which of the two is the odd one; the enrolee stays, and goes on.
+                    self.references = [probe.embedding]
                 return Step.SOMEBODY_ELSE
             if not all(float(vector @ other) <= self.rules.max_similarity for other in taken):
                 return Step.TOO_ALIKE
         self.references.append(probe.embedding)
         self._taken_at = captured_at
-        return Step.TAKEN
+        return self._drop_odd() if self.complete else Step.TAKEN
 
     def failure(self) -> tuple[EnrolmentFailure, QualityIssue | None]:
-        """Say why the time ran out, and the commonest quality issue where that was it."""
-        if self._others > len(self.references):
+        """Say why there is no enrolment, and the commonest quality issue where that was it."""
+        if self.mixed:
             return EnrolmentFailure.NOT_ONE_PERSON, None
         if not self.references and not self.issues:
             return EnrolmentFailure.NO_FACE, None
         commonest = self.issues.most_common(1)
         return EnrolmentFailure.POOR_FRAMES, commonest[0][0] if commonest else None
+
+    def _drop_odd(self) -> Step:
+        alike = likeness_to_others([reference.vector for reference in self.references])
+        if min(alike) >= self.rules.min_consistency:
+            return Step.TAKEN
+        del self.references[alike.index(min(alike))]
+        self._odd += 1
+        return Step.SOMEBODY_ELSE

@@ -1,13 +1,13 @@
 """Exact search of the gallery, and the threshold that such a gallery needs."""
 
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.core.types import Float32, Gallery, SubjectId
+from agent.core.types import Float32, Gallery, Shortlist, SubjectId
 
 NOTHING = np.float32(-np.inf)
 TRIES = 3
@@ -39,22 +39,32 @@ class Ranking:
 def search(gallery: Gallery, vector: Float32) -> Ranking | None:
     """Compare one unit vector (D,) with every template; None where the gallery is empty.
 
-    Scores that are not finite rank below all others, so that one damaged row hides nobody.
+    Scores that are not finite rank below all others, so that one damaged row hides nobody. A
+    shortlist changes nothing but the time: where it is not sure to hold both, all are looked at.
     """
     if not len(gallery.subjects) > 0:
         return None
+    if gallery.shortlist is not None:
+        rows, bound = gallery.shortlist(vector)
+        few = search(_rows_of(gallery, rows, None), vector)
+        if few is not None and few.rival is not None and few.rival.score > bound:
+            return Ranking(
+                replace(few.best, row=int(rows[few.best.row])),
+                replace(few.rival, row=int(rows[few.rival.row])),
+            )
     with np.errstate(invalid="ignore", over="ignore"):
         scores: Float32 = np.dot(gallery.matrix, vector)
     best = int(np.argmax(scores))
     if not np.isfinite(scores[best]):
         scores = np.where(np.isfinite(scores), scores, NOTHING)
         best = int(np.argmax(scores))
-    rival = None
-    rivals = np.where(gallery.households != gallery.households[best], scores, NOTHING)
-    row = int(np.argmax(rivals))
-    if rivals[row] > NOTHING:
-        rival = Candidate(gallery.subjects[row], row, float(rivals[row]))
-    return Ranking(Candidate(gallery.subjects[best], best, float(scores[best])), rival)
+    found = Candidate(gallery.subjects[best], best, float(scores[best]))
+    # In place: at 100,000 subjects another array of scores costs more than looking through this.
+    scores[gallery.households == gallery.households[best]] = NOTHING
+    row = int(np.argmax(scores))
+    if not scores[row] > NOTHING:
+        return Ranking(found, None)
+    return Ranking(found, Candidate(gallery.subjects[row], row, float(scores[row])))
 
 
 def only(gallery: Gallery, subjects: Container[SubjectId]) -> Gallery:
@@ -62,13 +72,33 @@ def only(gallery: Gallery, subjects: Container[SubjectId]) -> Gallery:
     rows = [row for row, subject in enumerate(gallery.subjects) if subject in subjects]
     if len(rows) == len(gallery.subjects):
         return gallery
+    kept = np.array(rows, np.intp)
+    wide = gallery.shortlist
+    return _rows_of(gallery, kept, None if wide is None else _narrowed(wide, kept))
+
+
+def _rows_of(gallery: Gallery, rows: NDArray[np.intp], shortlist: Shortlist | None) -> Gallery:
     return Gallery(
         matrix=gallery.matrix[rows],
         subjects=tuple(gallery.subjects[row] for row in rows),
         households=gallery.households[rows],
         references=gallery.references[rows],
         model=gallery.model,
+        shortlist=shortlist,
     )
+
+
+def _narrowed(shortlist: Shortlist, kept: NDArray[np.intp]) -> Shortlist:
+    """Make a shortlist one of the rows that were kept (K,), which rise."""
+
+    def narrowed(vector: Float32) -> tuple[NDArray[np.intp], float]:
+        rows, bound = shortlist(vector)
+        places = np.searchsorted(kept, rows)
+        within = places < len(kept)
+        places = places[within]
+        return places[kept[places] == rows[within]], bound
+
+    return narrowed
 
 
 def mean_template(vectors: Iterable[Float32]) -> Float32:
@@ -82,6 +112,18 @@ def mean_template(vectors: Iterable[Float32]) -> Float32:
         message = "no mean of no vectors, or of vectors that cancel out"
         raise ValueError(message)
     return (total / norm).astype(np.float32)
+
+
+def likeness_to_others(vectors: Iterable[Float32]) -> list[float]:
+    """Give the cosine of each of some unit vectors (D,), one at least, to the mean of the others.
+
+    0 where there are no others, or they cancel out. The least is the self-consistency of the set.
+    """
+    each = np.array(list(vectors), np.float64)
+    others = each.sum(axis=0) - each
+    norms = np.linalg.norm(others, axis=1)
+    along = (each * others).sum(axis=1)
+    return [float(a / norm) if norm > 0 else 0.0 for a, norm in zip(along, norms, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

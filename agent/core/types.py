@@ -1,5 +1,6 @@
 """The values that the layers hand to each other: frozen, shapes and units in the docstrings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType, TypeAlias
@@ -322,13 +323,19 @@ class LockState(StrEnum):
     UNLOCKED = "unlocked"
 
 
+Shortlist: TypeAlias = Callable[[Float32], tuple[NDArray[np.intp], float]]
+"""Gives, for a unit vector (D,), rows of a gallery (M,) by rising number, and a cosine that no
+other row is above."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Gallery:
     """All that a probe is compared with: one template, the mean of the references, per row.
 
     matrix: (N, D) float32, rows of unit norm. subjects: N ids; subjects[i] owns row i.
     households: (N,) int, equal where two subjects share a household. references: (N,) int, how many
-    each row is the mean of. model: as in Embedding.
+    each row is the mean of. model: as in Embedding. shortlist: saves a search from looking at every
+    row, where there is one.
     Raises ValueError where the lengths disagree.
     """
 
@@ -337,6 +344,7 @@ class Gallery:
     households: NDArray[np.intp] = field(repr=False)
     references: NDArray[np.intp] = field(repr=False)
     model: str
+    shortlist: Shortlist | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         rows = len(self.subjects)

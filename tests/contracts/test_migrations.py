@@ -38,17 +38,30 @@ from agent.core.events import (
     Revoked,
     VisitorInvited,
 )
-from agent.core.matching import mean_template
+from agent.core.matching import likeness_to_others, mean_template
 from agent.core.orders import Operation
 from agent.core.types import Reason, Span, SubjectId, Suspension, Validity
 from agent.errors import StoreError
 from agent.wire.events import decode_body
-from tests.residents import KEY, MODEL, NOW, erase, granted, new_store, opened, trusted
+from tests.residents import (
+    KEY,
+    MODEL,
+    NOW,
+    enrol,
+    erase,
+    granted,
+    new_store,
+    opened,
+    revoke,
+    trusted,
+    vectors,
+)
 
 FIXTURES = Path(__file__).parent / "fixtures"
 PLAIN = (FIXTURES / "schema-1.sql").read_text(encoding="utf-8")
 SEALED = (FIXTURES / "schema-2.sql").read_text(encoding="utf-8")
 CONTROLLED = (FIXTURES / "schema-3.sql").read_text(encoding="utf-8")
+WITH_PINS = (FIXTURES / "schema-4.sql").read_text(encoding="utf-8")
 MODELS = ("embedder-one/litert", "embedder-two/litert")
 WEEK = (Span(0, 3 * 24 * 60), Span(6 * 24 * 60, 7 * 24 * 60))
 
@@ -288,12 +301,17 @@ def test_a_migration_that_fails_at_any_statement_leaves_all_as_it_was(
         store.verify()
 
 
-@pytest.mark.parametrize(("dump", "events"), [(SEALED, 19), (CONTROLLED, 14)], ids=["2", "3"])
+EARLIER = pytest.mark.parametrize(
+    ("dump", "events"), [(SEALED, 19), (CONTROLLED, 14), (WITH_PINS, 16)], ids=["2", "3", "4"]
+)
+
+
+@EARLIER
 def test_a_sealed_database_whose_migration_fails_at_any_statement_stays_as_it_was(
     tmp_path: Path, dump: str, events: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_sealed(tmp_path, dump)
-    assert fail_at_each_statement(path, monkeypatch) > 5
+    assert fail_at_each_statement(path, monkeypatch) > 3
     with opened(path) as store:
         assert len(store.load(MODEL).subjects) == 3
         assert len(store.events(limit=1000)) == events
@@ -333,7 +351,7 @@ def test_a_database_of_a_newer_schema_is_left_alone(plain: Path) -> None:
     with closing(sqlite3.connect(plain)) as connection:
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     before = plain.read_bytes()
-    with pytest.raises(StoreError, match=r"newer Doorward \(schema 5, this one knows 4\)"):
+    with pytest.raises(StoreError, match=r"newer Doorward \(schema 6, this one knows 5\)"):
         new_store(plain)
     assert plain.read_bytes() == before
 
@@ -454,15 +472,15 @@ def test_a_database_from_before_there_were_pins_takes_them_all(controlled: Path)
         store.verify()
 
 
-@pytest.mark.parametrize(("dump", "last"), [(SEALED, 19), (CONTROLLED, 14)], ids=["2", "3"])
+@EARLIER
 def test_a_backup_of_an_earlier_sealed_schema_is_restored(
-    tmp_path: Path, dump: str, last: int
+    tmp_path: Path, dump: str, events: int
 ) -> None:
     path = write_sealed(tmp_path, dump)
     backup = make_backup(path)
     with opened(path) as store:
         store.append(granted("s-aaaaaaaaaaaaaaaa"), NOW)
-    assert restore(path, backup, Vault(KEY), older=True) == last
+    assert restore(path, backup, Vault(KEY), older=True) == events
     with opened(path) as store:
         assert store.verify() == store.last_events(1)[0]
         assert len(store.load(MODEL).subjects) == 3
@@ -478,3 +496,53 @@ def test_an_erasure_scrubs_a_backup_from_before_there_were_pins(controlled: Path
     assert certificate is not None
     assert "could not be overwritten" not in certificate
     assert not any(sealed in held for held in _files(controlled))
+
+
+# --- from the schema that kept no self-consistency ------------------------------------------------
+
+
+@pytest.fixture
+def with_pins(tmp_path: Path) -> Path:
+    """A database of schema 4, with the secret of its key epoch."""
+    return write_sealed(tmp_path, WITH_PINS)
+
+
+def test_of_who_was_enrolled_before_it_was_kept_no_self_consistency_is_known_and_no_row_changes(
+    with_pins: Path,
+) -> None:
+    before = dumped(with_pins).replace("user_version=4", f"user_version={len(MIGRATIONS)}")
+    with opened(with_pins) as store:
+        store.verify()
+        loaded = store.load(MODEL)
+        rows = {row.label: row for row in store.subjects()}
+        assert len(loaded.codes) == len(loaded.visitors) == 1
+        assert loaded.attempts == Attempts(level=1.0)
+    assert set(rows) == RESIDENTS
+    assert {row.self_consistency for row in rows.values()} == {None}
+    ada = rows["Ada Lovelace, flat 12"]
+    assert (ada.references, ada.pin, ada.duress_pin, ada.cards) == (3, True, True, 1)
+    # The code is of another boot by now.
+    gone = set(before.splitlines()) - set(dumped(with_pins).splitlines())
+    assert not [line for line in gone if "codes" not in line]
+
+
+def test_a_database_of_schema_4_takes_whoever_is_enrolled_now_with_the_self_consistency(
+    with_pins: Path,
+) -> None:
+    with opened(with_pins) as store:
+        enrol(store, "s-eve", references=vectors(3, seed=5, size=16))
+        revoke(store, "s-eve")
+        store.verify()
+    with opened(with_pins) as store:
+        kept = {row.id: row.self_consistency for row in store.subjects()}
+        alike = likeness_to_others(vectors(3, seed=5, size=16))
+        assert kept["s-eve"] == pytest.approx(min(alike))
+        assert kept["s-aaaaaaaaaaaaaaaa"] is None
+
+
+def test_an_older_doorward_leaves_records_alone_that_it_would_take_for_damage(
+    with_pins: Path,
+) -> None:
+    with opened(with_pins):
+        pass
+    assert sql(with_pins, "PRAGMA user_version") == [(5,)]

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import sqlite3
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -50,7 +51,7 @@ from agent.core.events import (
     VisitorForgotten,
     VisitorInvited,
 )
-from agent.core.matching import mean_template
+from agent.core.matching import likeness_to_others, mean_template
 from agent.core.orders import Operation
 from agent.core.types import AuthorityKind, EnrolmentCode, Method, Reason, SubjectId, Terms
 from agent.errors import StoreError
@@ -99,6 +100,9 @@ class Person:
         found["mean template"] = template_bytes(mean_template(templates))
         # A part of a template would do to find somebody again.
         found |= {f"part of {name}": each[96:120] for name, each in found.items()}
+        alike = min(likeness_to_others(templates))
+        # As msgpack writes it.
+        found["self-consistency"] = struct.pack(">d", alike)
         found |= {"PIN": self.pin, "duress PIN": self.digest("duress"), "card": self.card}
         return found | {"label": self.label.encode(), "household": self.household.encode()}
 

@@ -878,7 +878,7 @@ def test_a_database_of_a_newer_version_is_left_as_it_is(path: Path) -> None:
     sql(path, "PRAGMA user_version = 7")
     before = path.read_bytes()
     message = refusal(path)
-    assert "written by a newer Doorward (schema 7, this one knows 4): upgrade" in message
+    assert "written by a newer Doorward (schema 7, this one knows 5): upgrade" in message
     assert path.read_bytes() == before
 
 

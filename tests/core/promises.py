@@ -738,7 +738,7 @@ class Account:
 
     # --- enrolment --------------------------------------------------------------------------------
 
-    def _not_enrolled(
+    def _not_enrolled(  # noqa: C901 - one arm a reason
         self, event: EnrolmentFailed, change: object, happened: Input, now: Now
     ) -> None:
         self.reached[f"not enrolled: {event.reason}"] += 1
@@ -769,6 +769,11 @@ class Account:
                 promise(
                     isinstance(happened, EnrolButtonPressed), "an enrolment cancelled by nobody"
                 )
+            case EnrolmentFailure.NOT_ONE_PERSON:
+                since = self.enrolling.since if self.enrolling is not None else now.monotonic
+                faces = [each.face for _, each, at in self._frames.values() if at >= since - 1]
+                alike = all(float(one @ other) >= ALIKE for one in faces for other in faces)
+                promise(not alike, "one person taken for two")
             case _:
                 over = self.enrolling is not None and now.monotonic >= self.enrolling.until
                 promise(over, "an enrolment that ends too soon")

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from agent.core.matching import (
     Calibration,
     Curve,
     OperatingPoint,
+    Ranking,
     Threshold,
+    likeness_to_others,
     mean_template,
     only,
     search,
@@ -168,6 +171,65 @@ def test_a_rival_whose_row_is_damaged_is_no_rival() -> None:
     assert (ranking.rival, ranking.margin) == (None, None)
 
 
+# --- shortlists -----------------------------------------------------------------------------------
+
+
+@st.composite
+def shortlisted(draw: st.DrawFn) -> tuple[Gallery, Float32]:
+    """A gallery with ties and a shortlist: the best few rows, and what the others are not above."""
+    kept = draw(galleries(DAMAGE))
+    for row in range(1, len(kept.subjects)):
+        if draw(st.booleans()):
+            kept.matrix[row] = kept.matrix[draw(st.integers(0, row - 1))]
+    length, slack = draw(st.integers(0, 6)), draw(st.sampled_from([0.0, 0.1, NAN, 2.0]))
+
+    def best_few(vector: Float32) -> tuple[NDArray[np.intp], float]:
+        scores = np.nan_to_num(kept.matrix @ vector, nan=-2.0, posinf=-2.0, neginf=-2.0)
+        order = np.argsort(-scores, kind="stable")
+        left = scores[order[length:]].max(initial=-np.inf)
+        return np.sort(order[:length]), float(left) + slack
+
+    return replace(kept, shortlist=best_few), unit_vector(draw(st.integers(0, 2**32 - 1)))
+
+
+def same(one: Ranking | None, other: Ranking | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    pairs = ((one.best, other.best), (one.rival, other.rival))
+    return all(
+        a is b is None
+        or (a is not None and b is not None and (a.row, a.subject) == (b.row, b.subject))
+        for a, b in pairs
+    )
+
+
+@given(shortlisted(), st.data())
+def test_a_shortlist_changes_nothing_that_is_found_nor_do_ties_or_damage(
+    given: tuple[Gallery, Float32], data: st.DataObject
+) -> None:
+    kept, vector = given
+    with np.errstate(invalid="ignore"):
+        assert same(search(kept, vector), search(replace(kept, shortlist=None), vector))
+        wanted = {name for name in kept.subjects if data.draw(st.booleans())}
+        fewer = only(kept, wanted)
+        assert same(search(fewer, vector), search(replace(fewer, shortlist=None), vector))
+
+
+def test_a_shortlist_saves_a_look_at_the_rest_where_it_is_sure_and_only_there() -> None:
+    kept = gallery({p.id: p.face for p in (ADA, BEN, CLEO)})
+    rows = np.array([0, 1], np.intp)
+    # So that whoever looks at the third sees it first.
+    kept.matrix[2] = 2 * ADA.face
+
+    sure = replace(kept, shortlist=lambda _: (rows, float(ADA.face @ BEN.face) - 0.1))
+    unsure = replace(kept, shortlist=lambda _: (rows, float(ADA.face @ BEN.face) + 0.1))
+
+    for each, subject in ((sure, ADA.id), (unsure, CLEO.id)):
+        ranking = search(each, ADA.face)
+        assert ranking is not None
+        assert ranking.best.subject == subject
+
+
 # --- templates ------------------------------------------------------------------------------------
 
 
@@ -201,6 +263,23 @@ def test_there_is_no_mean_of_no_vectors() -> None:
 def test_there_is_no_mean_of_vectors_that_cancel_out() -> None:
     with pytest.raises(ValueError, match="cancel out"):
         mean_template([ADA.face, -ADA.face])
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=2, max_size=8, unique=True))
+def test_each_is_as_like_the_others_as_it_is_to_their_mean(seeds: list[int]) -> None:
+    vectors = [unit_vector(seed) for seed in seeds]
+
+    alike = likeness_to_others(iter(vectors))
+
+    assert len(alike) == len(vectors)
+    for number, (vector, cosine) in enumerate(zip(vectors, alike, strict=True)):
+        others = vectors[:number] + vectors[number + 1 :]
+        assert cosine == pytest.approx(float(vector @ mean_template(others)), abs=1e-5)
+
+
+def test_who_is_alone_or_among_others_that_cancel_out_is_like_nobody() -> None:
+    assert likeness_to_others([ADA.face]) == [0.0]
+    assert likeness_to_others([ADA.face, BEN.face, -BEN.face])[0] == 0.0
 
 
 # --- calibration and threshold --------------------------------------------------------------------

@@ -98,8 +98,8 @@ MUTANTS: dict[str, list[Edit]] = {
     "a household is its own rival": [
         (
             MATCHING,
-            "gallery.households != gallery.households[best]",
-            "np.arange(len(scores)) != best",
+            "gallery.households == gallery.households[best]",
+            "np.arange(len(scores)) == best",
         )
     ],
     "a score that is no number is perfect": [
@@ -110,7 +110,7 @@ MUTANTS: dict[str, list[Edit]] = {
         (MATCHING, "if not np.isfinite(scores[best]):", "if False:")
     ],
     "a damaged template is its household's own rival": [
-        (MATCHING, "if rivals[row] > NOTHING:", "if len(rivals) > 1:")
+        (MATCHING, "if not scores[row] > NOTHING:", "if not len(scores) > 1:")
     ],
     "frames of another model are compared": [
         (
@@ -188,7 +188,10 @@ MUTANTS: dict[str, list[Edit]] = {
             "if False:",
         )
     ],
-    "an enrolment mixes two people": [(ENROLMENT, ">= self.rules.min_consistency:", ">= -1:")],
+    "an enrolment mixes two people": [
+        (ENROLMENT, "mean_template(taken)) >= self.rules.min_consistency:", "vector) >= -1:"),
+        (ENROLMENT, "if min(alike) >= self.rules.min_consistency:", "if True:"),
+    ],
     "an enrolment has no end": [
         (ENROLLER, "if self._collection is None or now < self._collection.deadline:", "if True:")
     ],

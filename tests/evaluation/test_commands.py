@@ -100,7 +100,8 @@ def test_of_many_faces_the_one_in_the_middle_is_taken_though_it_is_smaller(
     collection: Collection, tmp_path: Path
 ) -> None:
     bystander, labelled = photograph("biden"), photograph("obama2")
-    labelled = cv2.resize(labelled, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    half = cv2.resize(labelled, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    labelled = np.asarray(half, np.uint8)
     height, width = bystander.shape[:2]
     scene = np.full((height, 2 * width + labelled.shape[1], 3), 128, np.uint8)
     scene[:, :width] = bystander

@@ -53,6 +53,7 @@ ROW = SubjectRow(
     pin=True,
     duress_pin=False,
     cards=2,
+    self_consistency=0.71,
 )
 ENTRY = {
     "subject": SUBJECT,
