@@ -43,12 +43,12 @@ class Pipeline:
 
     def __call__(self, frame: Frame) -> Observed:
         """Look at one frame. Raises ModelError where a model does not do its part."""
-        faces, mesh = self._nearest(frame.pixels)
-        nearest = None if mesh is None else self._probe(frame.pixels, mesh)
+        faces, mesh = self.nearest(frame.pixels)
+        nearest = None if mesh is None else self.probe(frame.pixels, mesh)
         return Observed(frame.captured_at, faces, nearest)
 
-    def _nearest(self, pixels: Pixels) -> tuple[int, Mesh | None]:
-        """Give how many faces there are, and the mesh of the largest."""
+    def nearest(self, pixels: Pixels) -> tuple[int, Mesh | None]:
+        """Give how many faces (H, W, 3) RGB has, and the mesh of the largest. Raises ModelError."""
         for detector in self._detectors:
             found = detector.find(pixels)[:MAX_FACES]
             meshes = [self._landmarks.locate(pixels, face) for face in found]
@@ -57,7 +57,8 @@ class Pipeline:
                 return len(located), located[0]
         return 0, None
 
-    def _probe(self, pixels: Pixels, mesh: Mesh) -> Probe | QualityIssue:
+    def probe(self, pixels: Pixels, mesh: Mesh) -> Probe | QualityIssue:
+        """Make a face in (H, W, 3) RGB a probe, or say what it lacks. Raises ModelError."""
         height, width = pixels.shape[:2]
         if is_cut_off(mesh, height, width):
             return QualityIssue.CUT_OFF
