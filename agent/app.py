@@ -39,6 +39,7 @@ from agent.core.types import Notice, SubjectId
 from agent.errors import ConfigError, DamagedStoreError, DeviceError, StoreError
 from agent.housekeeping import Housekeeping
 from agent.ports import Camera, Clock, DeviceKey, Inputs, Recorded, Reporter, Store, Vision
+from agent.presentations import Examine, Seen
 from agent.runtime import Door, Runtime
 from agent.vision.calibration import load_calibration
 from agent.vision.pipeline import load_pipeline
@@ -259,6 +260,20 @@ def load_vision(config: Config) -> tuple[Vision, Calibration]:
     directory = models_directory(config)
     pipeline = load_pipeline(directory, config.quality)
     return pipeline, load_calibration(directory, pipeline.model)
+
+
+@contextmanager
+def examiner(config: Config) -> Iterator[Examine]:
+    """Hold the door's camera and light, and give what examines a presentation by them.
+
+    Raises ConfigError where there is no light, DeviceError, StoreError while the agent runs.
+    """
+    with sole_agent(config):
+        yield _unlit
+
+
+def _unlit() -> Seen:
+    raise ConfigError("pad bench: this door has no light to examine a presentation by")
 
 
 def hardware(config: Config, camera: Camera) -> Door:

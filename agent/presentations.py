@@ -7,7 +7,7 @@ ISO/IEC 30107-3, with exact bounds after Clopper and Pearson (Biometrika 26, 193
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import exp, lgamma, log, log1p
-from typing import IO
+from typing import IO, TypeAlias
 
 import msgspec
 
@@ -21,6 +21,11 @@ ENOUGH_ATTACKS = 60
 ENOUGH_BONA_FIDE = 100
 CONFIDENCE = 0.95
 HALVINGS = 60
+
+
+Seen: TypeAlias = tuple[Examined, float | None]
+"""What was seen of a presentation, and the ambient light, lux."""
+Examine: TypeAlias = Callable[[], Seen]
 
 
 class Presentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,13 +60,10 @@ class Rate:
     enough: bool
 
 
-def measure(
-    species: str, presentations: int, examine: Callable[[], tuple[Examined, float | None]]
-) -> Iterator[Presentation]:
+def measure(species: str, presentations: int, examine: Examine) -> Iterator[Presentation]:
     """Examine a number of presentations of one species, and keep the figures of each.
 
-    examine: waits for the next presentation; gives what was seen, and the ambient light, lux. What
-    it raises ends the measurement.
+    examine: waits for the next presentation; what it raises ends the measurement.
     """
     for _ in range(presentations):
         examined, ambient = examine()

@@ -17,7 +17,7 @@ import numpy as np
 
 from agent.core.pad import Cue, Examined, Liveness, Series, Verdict
 from agent.core.types import Float32, Frame, Probe
-from agent.vision.relief import DARK, PUPILS_APART, Float64, register, relief, surface
+from agent.vision.relief import PUPILS_APART, Float64, comparable, register, relief, surface
 
 if TYPE_CHECKING:
     from agent.vision.detect import Mesh
@@ -36,22 +36,25 @@ MIN_FRAMES = 4
 MAX_STEP = 0.35
 """Of the distance between the eyes: a face that moves more from one frame to the next is not
 followed, or is another one."""
-MAX_GROWTH = 1.12
+MAX_GROWTH = 1.2
 """By which the distance between the eyes may change over a series, either way."""
 MIN_CELLS = 700
 """Of the 64 x 64 on the grid, that are skin and neither saturated nor dark."""
 
-MIN_EXPECTED = 0.1
-"""Ratio of the door's light to the ambient light below which no test can tell anything."""
-MIN_SHARE = 0.2
-"""Of the ratio expected, that skin gives back at least."""
+MIN_EXPECTED = 0.25
+"""Ratio of the door's light to the ambient light below which relief is lost in the noise."""
+MIN_SHARE = 0.15
+"""Of the ratio expected, that skin gives back at least. Low, since the camera takes
+dark skin for a darker scene and so expects more of it."""
 MIN_FOLLOWS = 0.95
 """Correlation of the face's brightness with the code of the light."""
-MIN_EXPECTED_RELIEF = 0.25
-"""Ratio of the door's light to the ambient light below which relief is lost in the noise."""
-MIN_RELIEF = 0.45
-MIN_FRONTAL = 0.1
-MIN_DEPTH = 0.05
+MIN_RATIO = 0.12
+"""Median of R below which there is too little of the light to tell by, whatever was expected."""
+MIN_DEPTH = 0.08
+"""Of Relief, below which it is as even as a sheet."""
+MIN_RELIEF = 0.4
+MIN_FRONTAL = 0.15
+"""Of Relief, below which it is not that of the face, or something hides it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ class FlashPad:
         light = register([frame.pixels for frame in series.frames], meshes).mean(3, np.float64)
         on = np.array(series.lit)
         lit, unlit = light[on].mean(0), light[~on].mean(0)
-        usable = face.skin & (light.min(0) > DARK)
+        usable = comparable(light, face)
         if not int(usable.sum()) >= MIN_CELLS:
             return None
         ratio = float(np.median(lit[usable] / unlit[usable])) - 1
@@ -169,13 +172,14 @@ def judge(measured: Measured) -> Verdict:
         return say(Liveness.UNCLEAR, Cue.AMBIENT)
     if not ratio >= MIN_SHARE * expected:
         return say(Liveness.ATTACK, Cue.REFLECTION)
+    if not ratio >= MIN_RATIO:
+        return say(Liveness.UNCLEAR, Cue.AMBIENT)
     if not measured.follows >= MIN_FOLLOWS:
         return say(Liveness.ATTACK, Cue.LIGHT_CODE)
-    if not expected >= MIN_EXPECTED_RELIEF:
-        return say(Liveness.UNCLEAR, Cue.AMBIENT)
-    rises = measured.relief >= MIN_RELIEF and measured.frontal >= MIN_FRONTAL
-    if not (rises and measured.depth >= MIN_DEPTH):
+    if not measured.depth >= MIN_DEPTH:
         return say(Liveness.ATTACK, Cue.RELIEF)
+    if not (measured.relief >= MIN_RELIEF and measured.frontal >= MIN_FRONTAL):
+        return say(Liveness.UNCLEAR, Cue.RELIEF)
     return say(Liveness.BONA_FIDE, Cue.ALL)
 
 
@@ -183,8 +187,7 @@ def holds_still(faces: list[Float32]) -> bool:
     """Say whether (5, 2) points are of one face that can be followed from frame to frame."""
     apart = [_apart(five) for five in faces]
     steps = [
-        float(np.linalg.norm(after.mean(0) - before.mean(0)))
-        for before, after in pairwise(faces)
+        float(np.linalg.norm(after.mean(0) - before.mean(0))) for before, after in pairwise(faces)
     ]
     near = min(apart)
     return near > 0 and max(apart) <= MAX_GROWTH * near and max(steps) <= MAX_STEP * near

@@ -32,7 +32,28 @@ FINER = 2
 PUPILS_APART = 0.063
 """Metres between the pupils of an adult: 63 +- 4 mm (Dodgson, 2004); at five years about 51."""
 
-OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377)
+Ring: TypeAlias = tuple[int, ...]
+
+OVAL: Ring = (
+    10,
+    338,
+    297,
+    332,
+    284,
+    251,
+    389,
+    356,
+    454,
+    323,
+    361,
+    288,
+    397,
+    365,
+    379,
+    378,
+    400,
+    377,
+)
 OVAL += (152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
 LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 IMAGE_LEFT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
@@ -52,9 +73,8 @@ STEPS = 2
 """Rounds of registration. The first leaves some 0.1 of a cell."""
 
 CODES = np.arange(256) / 255
-LINEAR = np.where(CODES <= 0.04045, CODES / 12.92, ((CODES + 0.055) / 1.055) ** 2.4).astype(
-    np.float32
-)
+TOE = 0.04045
+LINEAR = np.where(TOE >= CODES, CODES / 12.92, ((CODES + 0.055) / 1.055) ** 2.4).astype(np.float32)
 """sRGB code -> linear light, 0 to 1 (IEC 61966-2-1)."""
 
 _CENTRES = (np.arange(SIDE) + 0.5).astype(np.float32)
@@ -113,6 +133,20 @@ def surface(mesh: Mesh, distance: float, light: tuple[float, float, float]) -> S
     shades = np.dstack([shading, normals[..., :2], cv2.GaussianBlur(hollow, (0, 0), 1.5)])
     holes = np.any([_filled(flat, ring) for ring in NOT_SKIN], axis=0)
     return Surface(_eroded(_filled(flat, OVAL), RIM) & _eroded(~holes, MARGIN), shades)
+
+
+def comparable(light: Float64, face: Surface) -> Mask:
+    """Choose the cells that are skin, neither saturated nor dark: no hair, no rim of glasses.
+
+    light: (N, SIDE, SIDE), as registered.
+    """
+    dim = light.min(0)
+    lightest = float(np.median(dim[face.skin & np.isfinite(dim)]))
+    return face.skin & _eroded(dim > max(DARK, SHADOW * lightest), MARGIN)
+
+
+SHADOW = 0.3
+"""Of the light on the middle cell of the skin, below which something darker covers it."""
 
 
 def relief(unlit: Float64, lit: Float64, face: Surface, fit_for_use: Mask) -> Relief:
@@ -232,7 +266,7 @@ def solve(design: Float64, values: Float64) -> Float64:
     Raises ValueError where the columns of the design depend on one another.
     """
     try:
-        return np.linalg.solve(design.T @ design, design.T @ values)
+        return cast("Float64", np.linalg.solve(design.T @ design, design.T @ values))
     except np.linalg.LinAlgError as error:
         raise ValueError("columns depend on one another") from error
 
@@ -282,7 +316,7 @@ def _plane_through(flat: Float32, depth: Float64) -> tuple[Float64, Float64, Flo
     return slope_x, slope_y, mean_z + slope_x * (X - mean_x) + slope_y * (Y - mean_y)
 
 
-def _filled(flat: Float32, ring: tuple[int, ...]) -> Mask:
+def _filled(flat: Float32, ring: Ring) -> Mask:
     canvas = np.zeros((SIDE, SIDE), np.uint8)
     # Sixteenths of a cell, counted from the centres of cells.
     corners = np.round((flat[list(ring)] - 0.5) * 16).astype(np.int32)

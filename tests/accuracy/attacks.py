@@ -70,7 +70,15 @@ def head(
     around = cv2.GaussianBlur(depth, (0, 0), 0.015 * FOCAL / distance)
     hollow = np.clip((depth - around) / 0.006, 0, 1)
     sheen = random.uniform(0, 0.12)
-    return Body(albedo * tone, depth.astype(np.float32), there, distance, sheen=sheen, view=view, hollow=hollow)
+    flat = sitter.mesh.points[:, :2] @ view[:, :2].T + view[:, 2]
+    skin = np.zeros((HEIGHT, WIDTH), np.float32)
+    cv2.fillPoly(skin, [cv2.convexHull(np.round(flat).astype(np.int32))], 1.0)
+    # The rest of the head, and the neck, are as dark.
+    skin = np.clip(2 * cv2.GaussianBlur(skin, (0, 0), 0.015 * FOCAL / distance), 0, 1)
+    albedo = albedo * (1 - (1 - tone) * skin[..., None])
+    return Body(
+        albedo, depth.astype(np.float32), there, distance, sheen=sheen, view=view, hollow=hollow
+    )
 
 
 def bona_fide(sitter: Sitter, door: Door, random: np.random.Generator) -> Series:
@@ -96,23 +104,22 @@ def seated(sitter: Sitter, door: Door, random: np.random.Generator) -> Series:
 def spectacled(sitter: Sitter, door: Door, random: np.random.Generator) -> Series:
     """Dark frames around the eyes, and a glint of the light on each lens in half of them."""
     body = head(sitter, random)
-    pixels = sitter.mesh.points[:, :2]
-    view = body_view = body.view
-    assert body_view is not None
-    flat = pixels @ view[:, :2].T + view[:, 2]
+    assert body.view is not None
+    flat = sitter.mesh.points[:, :2] @ body.view[:, :2].T + body.view[:, 2]
     left, right = flat[[33, 133]].mean(0), flat[[362, 263]].mean(0)
     apart = float(np.linalg.norm(right - left))
     albedo = body.albedo.copy()
     mirror = np.zeros((HEIGHT, WIDTH), np.float32)
     for eye in (left, right):
-        centre = tuple(int(round(each)) for each in eye)
+        centre = tuple(round(float(each)) for each in eye)
         axes = (round(apart * 0.36), round(apart * 0.27))
         cv2.ellipse(albedo, centre, axes, 0, 0, 360, (0.03,) * 3, max(round(apart * 0.05), 1))
         if random.random() < 0.5:
             spot = eye + random.normal(0, apart * 0.1, 2)
             cv2.circle(mirror, tuple(int(each) for each in spot), round(apart * 0.05), 3.0, -1)
-    bridge = [tuple(int(v) for v in each) for each in (left + [apart * 0.36, 0], right - [apart * 0.36, 0])]
-    cv2.line(albedo, *bridge, (0.03,) * 3, max(round(apart * 0.05), 1))
+    lens = np.array([apart * 0.36, 0])
+    ends = np.round([left + lens, right - lens]).astype(np.int32)
+    cv2.polylines(albedo, [ends], False, (0.03,) * 3, max(round(apart * 0.05), 1))
     return record(replace(body, albedo=albedo, glints=mirror), door, random, code(random))
 
 
@@ -173,12 +180,16 @@ def glossy_print(sitter: Sitter, door: Door, random: np.random.Generator) -> Ser
 
 def bent_print(sitter: Sitter, door: Door, random: np.random.Generator) -> Series:
     """A cylinder of 7 to 30 cm radius about any axis, towards the camera or, in a third, away."""
-    radius, turn = random.uniform(0.07, 0.3), random.choice([0, np.pi / 2, random.uniform(0, np.pi)])
+    radius, turn = (
+        random.uniform(0.07, 0.3),
+        random.choice([0, np.pi / 2, random.uniform(0, np.pi)]),
+    )
     towards = 1 if random.random() < 2 / 3 else -1
 
     def sheet(x: Map, y: Map) -> Map:
         across = np.cos(turn) * x + np.sin(turn) * y
-        return towards * _cylinder(across, radius)
+        bent: Map = towards * _cylinder(across, radius)
+        return bent
 
     return record(print_of(sitter, random, sheet), door, random, code(random))
 
@@ -206,7 +217,12 @@ def cut_out_eyes(sitter: Sitter, door: Door, random: np.random.Generator) -> Ser
     assert body.view is not None
     flat = sitter.mesh.points[:, :2] @ body.view[:, :2].T + body.view[:, 2]
     raw, _ = spread(sitter.mesh, body.view)
-    own = (raw - raw.min()) * body.distance / FOCAL * float(np.hypot(body.view[0, 0], body.view[1, 0]))
+    own = (
+        (raw - raw.min())
+        * body.distance
+        / FOCAL
+        * float(np.hypot(body.view[0, 0], body.view[1, 0]))
+    )
     holes = np.zeros((HEIGHT, WIDTH), np.float32)
     for corners in ((33, 133), (362, 263)):
         ends = flat[list(corners)]
@@ -283,15 +299,16 @@ def _view(sitter: Sitter, random: np.random.Generator, distance: float) -> Map:
 def _laid(photograph: Pixels, view: Map | None, *, feather: bool) -> tuple[Map, Map]:
     """Draw a photograph on the canvas: its reflectance, and where it is."""
     assert view is not None
-    flags = {"flags": cv2.INTER_CUBIC}
-    albedo = np.clip(cv2.warpAffine(linear(photograph), view, (WIDTH, HEIGHT), **flags), 0, 1)
+    size = (WIDTH, HEIGHT)
+    drawn = cv2.warpAffine(linear(photograph), view, size, flags=cv2.INTER_CUBIC)
+    albedo = np.clip(drawn, 0, 1)
     high, wide = photograph.shape[:2]
     mask = np.ones((high, wide), np.float32)
     if feather:
         x, y = np.arange(wide), np.arange(high)[:, None]
         edge = np.minimum(np.minimum(x, wide - 1 - x), np.minimum(y, high - 1 - y))
         mask = np.clip(edge / (0.12 * min(high, wide)), 0, 1).astype(np.float32)
-    return albedo * SKIN + 0.005, cv2.warpAffine(mask, view, (WIDTH, HEIGHT))
+    return albedo * SKIN + 0.005, cv2.warpAffine(mask, view, size)
 
 
 def _cylinder(across: Map, radius: float) -> Map:

@@ -8,7 +8,7 @@ lux. Not modelled: blur by motion, a rolling shutter, light that goes through sk
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import cv2
 import numpy as np
@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from agent.core.pad import Series
 from agent.core.types import Frame
-from agent.vision.relief import LINEAR, OVAL, PUPILS_APART
+from agent.vision.relief import LINEAR, PUPILS_APART
 
 if TYPE_CHECKING:
     from agent.core.types import Float32, Pixels
     from agent.vision.detect import Mesh
 
-Map: TypeAlias = NDArray[np.float32]
+Map: TypeAlias = NDArray[Any]
+"""Of float32 where there are many."""
 
 WIDTH, HEIGHT = 400, 360
 """Of the middle of a picture of 640x480, which is all that is drawn."""
@@ -80,12 +81,12 @@ class Body:
     gloss: float = 12.0
     mirror: float = 0.0
     sways: float = 1.0
-    view: NDArray[np.float64] | None = None
+    view: Map | None = None
     glints: Map | None = None
     hollow: Map | None = None
 
 
-def spread(mesh: Mesh, view: NDArray[np.float64]) -> tuple[Map, NDArray[np.bool_]]:
+def spread(mesh: Mesh, view: Map) -> tuple[Map, Map]:
     """Interpolate a mesh's depth over the canvas, piecewise linear; px of the mesh's own picture.
 
     view: (2, 3), takes the mesh's pixels to the canvas's. Also says where there is mesh.
@@ -95,8 +96,8 @@ def spread(mesh: Mesh, view: NDArray[np.float64]) -> tuple[Map, NDArray[np.bool_
     # Points that fall on one another make no triangle.
     flat += np.random.default_rng(0).normal(0, 0.01, flat.shape).astype(np.float32)
     plan = cv2.Subdiv2D((0, 0, WIDTH, HEIGHT))
-    plan.insert(flat)
-    corners = plan.getTriangleList().reshape(-1, 3, 2)
+    plan.insert(cast("Any", flat))
+    corners = np.array(plan.getTriangleList()).reshape(-1, 3, 2)
     inside = ((corners >= 0) & (corners < [WIDTH, HEIGHT])).all((1, 2))
     corners = corners[inside]
     index = ((corners[:, :, None] - flat[None, None]) ** 2).sum(3).argmin(2)
@@ -144,7 +145,7 @@ def shade(depth: Map, door: Door, distance: float) -> tuple[Map, Map, Map]:
 
 
 def _unit(vectors: Map) -> Map:
-    return vectors / np.sqrt(np.einsum("ijk,ijk->ij", vectors, vectors))[..., None]
+    return cast("Map", vectors / np.sqrt(np.einsum("ijk,ijk->ij", vectors, vectors))[..., None])
 
 
 def fall(door: Door, distance: float) -> float:
@@ -204,7 +205,7 @@ def record(
     door: Door,
     random: np.random.Generator,
     lit: tuple[bool, ...],
-    brightness: NDArray[np.float64] | None = None,
+    brightness: Map | None = None,
 ) -> Series:
     """Take the frames. brightness: (N,) by which what the body gives out changes, if it does."""
     unlit, by_light = irradiate(body, door, random)
@@ -231,9 +232,7 @@ def record(
     return Series(tuple(frames), lit, told)
 
 
-def _moved(
-    picture: Map, body: Body, pace: NDArray[np.float64], seconds: float, random: np.random.Generator
-) -> Map:
+def _moved(picture: Map, body: Body, pace: Map, seconds: float, random: np.random.Generator) -> Map:
     """Move a picture as a head or a hand does: 3 cm/s, 5 cm/s to and fro, 3 and 8 degrees/s."""
     metre = FOCAL / body.distance
     dx, dy = pace[:2] * 0.03 * seconds * metre + random.normal(0, 0.15, 2)
@@ -283,7 +282,7 @@ def linear(pixels: Pixels) -> Float32:
     return LINEAR[pixels]
 
 
-def view_of(mesh: Mesh, distance: float, at: tuple[float, float] = (0.0, 0.0)) -> NDArray[np.float64]:
+def view_of(mesh: Mesh, distance: float, at: tuple[float, float] = (0.0, 0.0)) -> Map:
     """Give the (2, 3) map from a photograph to the canvas that shows its face at a distance.
 
     at: metres right and below of the axis.

@@ -26,6 +26,7 @@ from tabulate import tabulate
 
 from agent.config import Quality
 from agent.core.pad import Liveness, Verdict
+from agent.core.types import Probe
 from agent.presentations import bounds
 from agent.vision.pad import FlashPad
 from agent.vision.pipeline import Pipeline, load_pipeline
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 MODELS = Path(__file__).parents[2] / "models"
 LIGHT = 400.0
 """Lux at 0.5 m: 1 to 3 W of diffused white LED."""
-BANDS = ((1.0, 6.0), (0.5, 1.0), (0.25, 0.5), (0.1, 0.25))
+BANDS = ((2.0, 6.0), (1.0, 2.0), (0.5, 1.0), (0.25, 0.5))
 """Ratio of the door's light at 0.5 m to the ambient light."""
 
 
@@ -83,14 +84,14 @@ def tunes(person: str) -> bool:
 
 
 def sitter_of(folder: Path) -> Sitter | None:
-    """Take the first photograph of a folder that the door would compare; None where there is none."""
+    """Take a folder's first photograph of one face that the door would compare, if any."""
     for path in sorted(folder.iterdir()):
         picture = cv2.imread(str(path))
         if picture is None:
             continue
-        pixels = np.ascontiguousarray(picture[..., ::-1])
-        _, mesh = _pipeline().nearest(pixels)
-        if mesh is not None and not isinstance(_pipeline().probe(pixels, mesh), str):
+        pixels = np.ascontiguousarray(picture[..., ::-1], np.uint8)
+        faces, mesh = _pipeline().nearest(pixels)
+        if faces == 1 and mesh and isinstance(_pipeline().probe(pixels, mesh), Probe):
             return Sitter(pixels, mesh)
     return None
 
@@ -112,7 +113,14 @@ def present(folder: Path, number: int, species: Sequence[str], seed: int) -> lis
         attack = name in ATTACKS
         rows.append(
             Row(
-                folder.name, name, attack, band, LIGHT / ratio, verdict.liveness, verdict.cue, measured
+                folder.name,
+                name,
+                attack,
+                band,
+                LIGHT / ratio,
+                verdict.liveness,
+                verdict.cue,
+                measured,
             )
         )
     return rows
@@ -162,9 +170,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     species = given.species.split(",") if given.species else [*BONA_FIDE, *ATTACKS]
     unknown = set(species) - set(BONA_FIDE) - set(ATTACKS)
     if unknown or not given.images.is_dir():
-        sys.exit(f"{given.images}: is no folder" if not unknown else f"no species {sorted(unknown)}")
+        sys.exit(f"no species {sorted(unknown)}" if unknown else f"{given.images}: is no folder")
     folders = sorted(
-        (each for each in given.images.iterdir() if each.is_dir() and tunes(each.name) == given.tuning),
+        (
+            each
+            for each in given.images.iterdir()
+            if each.is_dir() and tunes(each.name) == given.tuning
+        ),
         # In an order that has nothing to do with the alphabet.
         key=lambda each: hashlib.sha256(each.name.encode()).digest()[1:],
     )[: given.people]
@@ -187,7 +199,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(json.dumps({"people": sat, "simulated": True, "table": lines}, indent=1))
         return
     print(f"{sat} of {len(folders)} people had a photograph that the door would compare.")
-    print("Simulated. For bona fide an error is ATTACK (BPCER), for attacks it is BONA FIDE (APCER).")
+    print(
+        "Simulated. For bona fide an error is ATTACK (BPCER), for attacks it is BONA FIDE (APCER)."
+    )
     print(tabulate(counted, TITLES, tablefmt="github"))
 
 
