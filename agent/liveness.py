@@ -1,5 +1,6 @@
 """The operator's commands for presentation-attack detection."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -8,7 +9,14 @@ from agent import app, presentations
 from agent.adapters.console import as_json
 from agent.command import command, main, table
 from agent.errors import ConfigError
-from agent.presentations import BONA_FIDE, ENOUGH_ATTACKS, ENOUGH_BONA_FIDE, Presentation
+from agent.presentations import (
+    BONA_FIDE,
+    ENOUGH_ATTACKS,
+    ENOUGH_BONA_FIDE,
+    Examine,
+    Presentation,
+    Seen,
+)
 
 
 @main.group()
@@ -68,9 +76,9 @@ def pad_bench(config: Path | None, *, species: str, number: int, kept: Path, jso
     )
 
 
-def _when_ready(species: str, examine: presentations.Examine) -> presentations.Seen:
-    click.echo(f"Present ({species}), and press Enter.", err=True, nl=False)
-    click.get_text_stream("stdin").readline()
+def _when_ready(species: str, examine: Examine) -> Seen:
+    click.echo(f"Present ({species}), and press Enter.", err=True)
+    sys.stdin.readline()
     return examine()
 
 

@@ -46,6 +46,8 @@ LIGHT = 400.0
 BANDS = ((2.0, 6.0), (1.0, 2.0), (0.5, 1.0), (0.25, 0.5))
 """Ratio of the door's light at 0.5 m to the ambient light."""
 
+ALL = (*BONA_FIDE, *ATTACKS)
+
 
 class Recording(FlashPad):
     """The door's own tests, of which what they measured is kept."""
@@ -102,7 +104,8 @@ def present(folder: Path, number: int, species: Sequence[str], seed: int) -> lis
     if sitter is None:
         return []
     rows = []
-    for index, name in enumerate(species):
+    for name in species:
+        index = ALL.index(name)
         random = np.random.default_rng([seed, number, index])
         band = (number + index) % len(BANDS)
         ratio = float(np.exp(random.uniform(*np.log(BANDS[band]))))
@@ -129,7 +132,7 @@ def present(folder: Path, number: int, species: Sequence[str], seed: int) -> lis
 def table(rows: Sequence[Row]) -> list[list[object]]:
     """Count per species and band: presentations, errors, share, 95 % bounds, unclear."""
     counted = []
-    for name in [*BONA_FIDE, *ATTACKS]:
+    for name in ALL:
         for band, (low, high) in enumerate(BANDS):
             these = [row for row in rows if (row.species, row.band) == (name, band)]
             if not these:
@@ -167,8 +170,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=Path, help="write each presentation's figures, JSON lines")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
-    species = given.species.split(",") if given.species else [*BONA_FIDE, *ATTACKS]
-    unknown = set(species) - set(BONA_FIDE) - set(ATTACKS)
+    species = given.species.split(",") if given.species else ALL
+    unknown = set(species) - set(ALL)
     if unknown or not given.images.is_dir():
         sys.exit(f"no species {sorted(unknown)}" if unknown else f"{given.images}: is no folder")
     folders = sorted(
