@@ -17,7 +17,7 @@ import numpy as np
 
 from agent.core.pad import Cue, Examined, Liveness, Series, Verdict
 from agent.core.types import Float32, Frame, Probe
-from agent.vision.relief import PUPILS_APART, Float64, comparable, register, relief, surface
+from agent.vision.relief import PUPILS_APART, Float64, comparable, register, relief, surface, tinted
 
 if TYPE_CHECKING:
     from agent.vision.detect import Mesh
@@ -48,6 +48,8 @@ MIN_SHARE = 0.15
 dark skin for a darker scene and so expects more of it."""
 MIN_FOLLOWS = 0.95
 """Correlation of the face's brightness with the code of the light."""
+MIN_TINTED = 0.3
+"""Slope of the light returned over the light of the face, below which it comes off a pane."""
 MIN_RATIO = 0.12
 """Median of R below which there is too little of the light to tell by, whatever was expected."""
 MIN_DEPTH = 0.08
@@ -62,13 +64,14 @@ class Measured:
     """What a series shows of the door's light.
 
     expected: ratio of it to the ambient light; None where that is not known. ratio: median of R.
-    follows: correlation of the face's brightness with the code of the light. relief, frontal,
-    depth: as in agent.vision.relief.Relief.
+    follows: correlation of the face's brightness with the code of the light. tinted: as from
+    agent.vision.relief.tinted. relief, frontal, depth: as in agent.vision.relief.Relief.
     """
 
     expected: float | None
     ratio: float
     follows: float
+    tinted: float
     relief: float
     frontal: float
     depth: float
@@ -137,6 +140,7 @@ class FlashPad:
             expected=self._expected(series, meshes),
             ratio=ratio,
             follows=_correlation(level, on.astype(np.float64)),
+            tinted=tinted(unlit, lit, usable),
             relief=shown.correlation,
             frontal=shown.frontal,
             depth=shown.depth,
@@ -174,6 +178,8 @@ def judge(measured: Measured) -> Verdict:
         return say(Liveness.ATTACK, Cue.REFLECTION)
     if not ratio >= MIN_RATIO:
         return say(Liveness.UNCLEAR, Cue.AMBIENT)
+    if not measured.tinted >= MIN_TINTED:
+        return say(Liveness.ATTACK, Cue.REFLECTION)
     if not measured.follows >= MIN_FOLLOWS:
         return say(Liveness.ATTACK, Cue.LIGHT_CODE)
     if not measured.depth >= MIN_DEPTH:

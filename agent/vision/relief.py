@@ -173,6 +173,19 @@ def relief(unlit: Float64, lit: Float64, face: Surface, fit_for_use: Mask) -> Re
     )
 
 
+def tinted(unlit: Float64, lit: Float64, fit_for_use: Mask) -> float:
+    """Say how far the light that comes back is darker where the face is darker, 0 to about 1.
+
+    Slope of log(lit - unlit) over log(unlit): skin and paper return light by their reflectance, and
+    so it is near 1; the glass of a screen returns it evenly whatever is shown, and it is near 0.
+    """
+    given = np.log(unlit[fit_for_use])
+    returned = (lit - unlit)[fit_for_use]
+    returned = np.log(np.maximum(returned, np.median(np.abs(returned)) / 10))
+    shown = given - given.mean()
+    return float(shown @ returned / (shown @ shown))
+
+
 GRAIN = 1.0
 """Cells over which noise is averaged."""
 OUTLIERS = (2, 98)

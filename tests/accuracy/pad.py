@@ -164,6 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m tests.accuracy.pad")
     parser.add_argument("--images", type=Path, required=True, help="a folder for each person")
     parser.add_argument("--people", type=int, default=60, help="how many sit (60)")
+    parser.add_argument("--skip", type=int, default=0, help="how many do not (0)")
     parser.add_argument("--seed", type=int, default=6)
     parser.add_argument("--species", help="only these, with commas between")
     parser.add_argument("--tuning", action="store_true", help="the half that limits were chosen on")
@@ -182,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ),
         # In an order that has nothing to do with the alphabet.
         key=lambda each: hashlib.sha256(each.name.encode()).digest()[1:],
-    )[: given.people]
+    )[given.skip :][: given.people]
     rows: list[Row] = []
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for made in pool.map(

@@ -20,7 +20,9 @@ LUX = 400.0
 DUSK = Door(ambient=250.0, light=LUX)
 NIGHT = Door(ambient=60.0, light=LUX)
 NOON = Door(ambient=20_000.0, light=LUX)
-FACE = Measured(expected=1.0, ratio=0.9, follows=0.99, relief=0.7, frontal=0.5, depth=0.2)
+FACE = Measured(
+    expected=1.0, ratio=0.9, follows=0.99, tinted=1.0, relief=0.7, frontal=0.5, depth=0.2
+)
 
 
 @pytest.fixture(scope="module", params=["biden", "obama3"])
@@ -212,7 +214,9 @@ def test_what_is_measured_of_a_face_passes() -> None:
     assert judge(FACE).liveness is Liveness.BONA_FIDE
 
 
-@pytest.mark.parametrize("figure", ["expected", "ratio", "follows", "relief", "frontal", "depth"])
+@pytest.mark.parametrize(
+    "figure", ["expected", "ratio", "follows", "tinted", "relief", "frontal", "depth"]
+)
 def test_nan_never_passes(figure: str) -> None:
     assert judge(replace(FACE, **{figure: float("nan")})).liveness is not Liveness.BONA_FIDE
 
@@ -224,6 +228,7 @@ def test_nan_never_passes(figure: str) -> None:
         ({"expected": 0.2}, Liveness.UNCLEAR, Cue.AMBIENT),
         ({"ratio": 0.14}, Liveness.ATTACK, Cue.REFLECTION),
         ({"ratio": 0.11, "expected": 0.5}, Liveness.UNCLEAR, Cue.AMBIENT),
+        ({"tinted": 0.2}, Liveness.ATTACK, Cue.REFLECTION),
         ({"follows": 0.9}, Liveness.ATTACK, Cue.LIGHT_CODE),
         ({"follows": -1.0}, Liveness.ATTACK, Cue.LIGHT_CODE),
         ({"depth": 0.05}, Liveness.ATTACK, Cue.RELIEF),

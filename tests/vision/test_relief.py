@@ -14,6 +14,7 @@ from agent.vision.relief import (
     register,
     relief,
     surface,
+    tinted,
     unroll,
 )
 from tests.vision.scenes import central_mesh, photograph
@@ -52,7 +53,7 @@ def test_the_grid_counts_from_the_corners_of_pixels() -> None:
     light = unroll(np.repeat(ramp, 3, axis=2), INSIDE)
     # The centre of cell 0 is that of pixel 4.
     assert light[5, :5, 0] == pytest.approx(LINEAR[[64, 65, 66, 67, 68]], rel=1e-3)
-    beside = unroll(np.repeat(ramp, 3, axis=2), INSIDE + [[0, 0, 1.0], [0, 0, 0]])
+    beside = unroll(np.repeat(ramp, 3, axis=2), INSIDE + np.array([[0, 0, 1.0], [0, 0, 0]]))
     assert beside[:, :-1] == pytest.approx(light[:, 1:], rel=1e-3)
 
 
@@ -134,3 +135,10 @@ def test_a_mesh_that_has_collapsed_is_refused(mesh: Mesh) -> None:
     for points in (mesh.points * 0, mesh.points * np.nan):
         with pytest.raises(ValueError, match="similarity"):
             surface(Mesh(points.astype(np.float32)), 0.5, AHEAD)
+
+
+def test_skin_returns_light_by_its_colour_and_a_pane_returns_it_evenly() -> None:
+    shown = np.random.default_rng(0).uniform(0.1, 0.4, (SIDE, SIDE))
+    everywhere = np.ones((SIDE, SIDE), bool)
+    assert tinted(shown, shown * 1.6, everywhere) == pytest.approx(1.0)
+    assert tinted(shown, shown + 0.05, everywhere) == pytest.approx(0.0, abs=1e-6)
