@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from agent import __version__
@@ -40,6 +40,7 @@ from agent.core.types import Notice, SubjectId
 from agent.errors import ConfigError, DamagedStoreError, DeviceError, StoreError
 from agent.housekeeping import Housekeeping
 from agent.ports import Camera, Clock, DeviceKey, Inputs, Recorded, Reporter, Store, Vision
+from agent.presentations import Examine
 from agent.runtime import Door, Runtime
 from agent.vision.calibration import load_calibration
 from agent.vision.pipeline import load_pipeline
@@ -263,6 +264,14 @@ def load_vision(config: Config) -> tuple[Vision, Calibration]:
     directory = models_directory(config)
     pipeline = load_pipeline(directory, config.quality)
     return pipeline, load_calibration(directory, pipeline.model)
+
+
+def examiner(config: Config) -> AbstractContextManager[Examine]:
+    """Hold the door's camera and light, and give what examines a presentation by them.
+
+    Raises ConfigError where there is no light, StoreError while the agent runs, DeviceError.
+    """
+    raise ConfigError(f"pad bench: {config.camera.source} has no light to examine faces by")
 
 
 def hardware(config: Config, camera: Camera) -> Door:

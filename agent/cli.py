@@ -9,7 +9,7 @@ import click
 from msgspec import to_builtins
 from tabulate import tabulate
 
-from agent import app, certificates, controllers, operations, people, records, settings
+from agent import app, certificates, controllers, liveness, operations, people, records, settings
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import ConsoleReporter, as_json, as_object, in_words, local_time
 from agent.command import (
@@ -41,6 +41,7 @@ __all__ = [
     "controllers",
     "evaluation",
     "listening",
+    "liveness",
     "main",
     "people",
     "records",

@@ -43,9 +43,14 @@ class Pipeline:
 
     def __call__(self, frame: Frame) -> Observed:
         """Look at one frame. Raises ModelError where a model does not do its part."""
-        meshes = next(self.meshes(frame.pixels), [])
-        nearest = self.probe(frame.pixels, meshes[0]) if meshes else None
-        return Observed(frame.captured_at, len(meshes), nearest)
+        faces, mesh = self.nearest(frame.pixels)
+        nearest = None if mesh is None else self.probe(frame.pixels, mesh)
+        return Observed(frame.captured_at, faces, nearest)
+
+    def nearest(self, pixels: Pixels) -> tuple[int, Mesh | None]:
+        """Give how many faces (H, W, 3) RGB has, and the mesh of the largest. Raises ModelError."""
+        meshes = next(self.meshes(pixels), [])
+        return len(meshes), meshes[0] if meshes else None
 
     def meshes(self, pixels: Pixels) -> "Iterator[list[Mesh]]":
         """Give the faces of each detector that finds any, the largest first. Raises ModelError."""
@@ -57,7 +62,7 @@ class Pipeline:
                 yield located
 
     def probe(self, pixels: Pixels, mesh: Mesh) -> Probe | QualityIssue:
-        """Embed one face, or say which limit it fails. Raises ModelError."""
+        """Make a face in (H, W, 3) RGB a probe, or say what it lacks. Raises ModelError."""
         height, width = pixels.shape[:2]
         if is_cut_off(mesh, height, width):
             return QualityIssue.CUT_OFF
