@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import msgspec
+
 from agent import __version__
 from agent.adapters import backup, driven
 from agent.adapters.camera import open_camera
@@ -33,12 +35,13 @@ from agent.core.access import Access, Hours
 from agent.core.controller import Controller
 from agent.core.events import Restored, Started
 from agent.core.matching import Calibration
+from agent.core.pad import PadLevel
 from agent.core.policy import parse_schedule
 from agent.core.rules import Outside, Rules
 from agent.core.types import Notice, SubjectId
-from agent.errors import ConfigError, DamagedStoreError, DeviceError, StoreError
+from agent.errors import ConfigError, DamagedStoreError, DeviceError, ModelError, StoreError
 from agent.housekeeping import Housekeeping
-from agent.ports import Camera, Clock, DeviceKey, Inputs, Recorded, Reporter, Store, Vision
+from agent.ports import Camera, Clock, DeviceKey, Inputs, Pad, Recorded, Reporter, Store, Vision
 from agent.runtime import Door, Runtime
 from agent.vision.calibration import load_calibration
 from agent.vision.pipeline import load_pipeline
@@ -104,7 +107,7 @@ def new_challenge() -> str:
     return secrets.token_hex(16)
 
 
-OUTSIDE = Outside(read_command, new_subject, new_challenge)
+OUTSIDE = Outside(read_command, new_subject, new_challenge, secrets.randbelow)
 """What the core is lent."""
 
 
@@ -261,6 +264,14 @@ def load_vision(config: Config) -> tuple[Vision, Calibration]:
     return pipeline, load_calibration(directory, pipeline.model)
 
 
+def load_pad(config: Config, vision: Vision) -> Pad:
+    """Load what examines faces by the light. Raises ModelError."""
+    raise ModelError(
+        f"pad: {type(vision).__name__} examines no face by a light of {config.pad.light_lux} lux "
+        'in this build: set [pad] level = "basic"'
+    )
+
+
 def hardware(config: Config, camera: Camera) -> Door:
     """Attach the real door. Raises DeviceError, StoreError."""
     gpio = open_gpio()
@@ -327,12 +338,13 @@ def assemble(  # noqa: PLR0913 - each is a part that the caller alone can choose
     clock: Clock,
     *,
     simulated: bool,
+    pad: Pad | None = None,
 ) -> Runtime:
-    """Put the agent together."""
+    """Put the agent together; without `pad` faces count at level basic."""
     rules = Rules(
         recognition=config.recognition,
         lockout=config.lockout,
-        access=_access(config),
+        access=at_basic(config) if pad is None else access(config),
         codes=config.codes,
         enrolment=config.enrolment,
         release_seconds=config.door.release_seconds,
@@ -353,10 +365,18 @@ def assemble(  # noqa: PLR0913 - each is a part that the caller alone can choose
         model=calibration.model,
         started=Started(__version__, simulated),
         housekeeping=Housekeeping(store, config.retention),
+        pad=pad,
     )
 
 
-def _access(config: Config) -> Access:
+def access(config: Config) -> Access:
+    """Give what opens the door when."""
+    hours = (Hours(parse_schedule(each.when), each.mode, each.pad) for each in config.access.hours)
+    return Access(config.access.mode, tuple(hours), config.pad_level)
+
+
+def at_basic(config: Config) -> Access:
+    """Give the same of a door at which no light examines a face."""
     hours = (Hours(parse_schedule(each.when), each.mode) for each in config.access.hours)
     return Access(config.access.mode, tuple(hours))
 
@@ -380,10 +400,24 @@ def agent(
     with sole_agent(config):
         vision, calibration = load_vision(config)
         source = open_camera(camera, config.camera, clock)
+        pad = None
         if simulate:
             door = simulation(source, SimulatedDoor(clock, new_subject))
         else:
+            config = _with_camera(config, camera)
+            if access(config).strictest is not PadLevel.BASIC:
+                pad = load_pad(config, vision)
             door = hardware(config, source)
         store = checked_store(config, clock)
         told = [*reporters, *broker(config)]
-        yield assemble(config, vision, calibration, door, store, told, clock, simulated=simulate)
+        yield assemble(
+            config, vision, calibration, door, store, told, clock, simulated=simulate, pad=pad
+        )
+
+
+def _with_camera(config: Config, camera: str) -> Config:
+    settings = msgspec.structs.replace(config.camera, source=camera)
+    try:
+        return msgspec.structs.replace(config, camera=settings)
+    except ValueError as error:
+        raise ConfigError(f"{error}: set [pad] level and those of the hours to basic") from None

@@ -1,9 +1,10 @@
 """Frames to observations: find, locate, align, assess, and only then embed."""
 
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from agent.core.inputs import Observed
-from agent.core.types import Frame, Pixels, Probe, QualityIssue
+from agent.core.types import Frame, Pixels, Probe, Quality, QualityIssue
 from agent.vision.align import align
 from agent.vision.detect import FAR, NEAR, Detector, Landmarker, Mesh
 from agent.vision.embed import Embedder
@@ -44,8 +45,11 @@ class Pipeline:
     def __call__(self, frame: Frame) -> Observed:
         """Look at one frame. Raises ModelError where a model does not do its part."""
         faces, mesh = self._nearest(frame.pixels)
-        nearest = None if mesh is None else self._probe(frame.pixels, mesh)
-        return Observed(frame.captured_at, faces, nearest)
+        if mesh is None:
+            return Observed(frame.captured_at, faces, None)
+        nearest, quality = self._probe(frame.pixels, mesh)
+        yaw = quality.yaw if quality is not None and isfinite(quality.yaw) else None
+        return Observed(frame.captured_at, faces, nearest, yaw=yaw)
 
     def _nearest(self, pixels: Pixels) -> tuple[int, Mesh | None]:
         """Give how many faces there are, and the mesh of the largest."""
@@ -57,19 +61,19 @@ class Pipeline:
                 return len(located), located[0]
         return 0, None
 
-    def _probe(self, pixels: Pixels, mesh: Mesh) -> Probe | QualityIssue:
+    def _probe(self, pixels: Pixels, mesh: Mesh) -> tuple[Probe | QualityIssue, Quality | None]:
         height, width = pixels.shape[:2]
         if is_cut_off(mesh, height, width):
-            return QualityIssue.CUT_OFF
+            return QualityIssue.CUT_OFF, None
         try:
             aligned = align(pixels, mesh.five)
         except ValueError:
-            return QualityIssue.UNREADABLE
+            return QualityIssue.UNREADABLE, None
         quality = assess(mesh, aligned)
         failed = issue(quality, self._limits)
         if failed is not None:
-            return failed
-        return Probe(self._embedder.embed(aligned), quality)
+            return failed, quality
+        return Probe(self._embedder.embed(aligned), quality), quality
 
 
 def load_pipeline(models_directory: "Path", limits: "Limits", threads: int = 1) -> Pipeline:

@@ -209,7 +209,7 @@ def _entities(door: str) -> dict[str, _Config]:
         "fpir": {
             # All digits, because 1e-05 would be shown as such.
             **_read("sensor", state, "'%.6f' % (value_json.fpir * 100)"),
-            **_attributes(state, "{'target_met': value_json.fpir_met}"),
+            **_attributes(state, "{'target_met': value_json.fpir_met, 'pad': value_json.pad}"),
             "name": "False admission rate",
             "icon": "mdi:account-question",
             "entity_category": "diagnostic",

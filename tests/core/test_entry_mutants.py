@@ -279,12 +279,12 @@ MUTANTS: dict[str, list[Edit]] = {
         (POLICY, "if subject.suspended is Suspension.PAUSED:", "if False:")
     ],
     "whoever stands there while choosing is let in": [
-        (RECEPTION, "if self._service.serving == verdict.subject:", "if False:")
+        (RECEPTION, "if self._service.serving == subject.id:", "if False:")
     ],
     "somebody else's face is ignored while one chooses": [
         (
             RECEPTION,
-            "if self._service.serving == verdict.subject:",
+            "if self._service.serving == subject.id:",
             "if self._service.serving is not None:",
         )
     ],

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
+from agent.adapters.simulated import SimulatedDoor
 from agent.core.events import Part
 from agent.core.inputs import Faulted, Input, Observed, Recovered, Tick
-from agent.core.types import Frame, Pixels, QualityIssue
+from agent.core.types import Frame, Pixels, QualityIssue, SubjectId
 from agent.errors import DeviceError
+from agent.ports import Camera
 from agent.watch import ATTENTION, IDLE_EVERY, PATIENCE, Watch
 from tests.contracts.clocks import MovedClock
 from tests.contracts.waiting import DEADLINE
@@ -20,7 +22,7 @@ OTHER = STILL.copy()
 OTHER[20:60, 30:80] = 200
 
 
-class Eyes:
+class Eyes(Camera):
     """A camera and a vision that do as they are told, and the inbox."""
 
     def __init__(
@@ -30,10 +32,11 @@ class Eyes:
         self._faces = faces or set()
         self._clock = MovedClock()
         self._closed = threading.Event()
+        self.door = SimulatedDoor(self._clock, lambda: SubjectId("s-1"))
         self.looked: list[int] = []
         self.posted: list[Input] = []
         self.alive: list[bool] = []
-        self.watch = Watch(self, self.see, self._clock, self.posted.append)
+        self.watch = Watch(self, self.see, None, self.door, self._clock, self.posted.append)
 
     def frames(self) -> Iterator[Frame]:
         while self._pictures and not self._closed.is_set():
