@@ -404,7 +404,7 @@ def agent(
         if simulate:
             door = simulation(source, SimulatedDoor(clock, new_subject))
         else:
-            config = _with_camera(config, camera)
+            config = with_camera(config, camera)
             if access(config).strictest is not PadLevel.BASIC:
                 pad = load_pad(config, vision)
             door = hardware(config, source)
@@ -415,7 +415,8 @@ def agent(
         )
 
 
-def _with_camera(config: Config, camera: str) -> Config:
+def with_camera(config: Config, camera: str) -> Config:
+    """Give the configuration with another camera. Raises ConfigError where that does not go."""
     settings = msgspec.structs.replace(config.camera, source=camera)
     try:
         return msgspec.structs.replace(config, camera=settings)

@@ -94,8 +94,8 @@ PATTERNS: Mapping[Indication, Pattern] = MappingProxyType(
         Indication.RESUMED: _call(GREEN, SHORT, SHORT, LONG, SHORT),
         Indication.LEAVING: _call(RED, LONG, LONG, LONG, LONG),
         Indication.DOORBELL: _call(WHITE, SHORT, SHORT, LONG, LONG),
-        Indication.TURN_LEFT: _call(WHITE, LONG),
-        Indication.TURN_RIGHT: _call(WHITE, LONG, LONG),
+        Indication.TURN_LEFT: _call(WHITE, LONG, SHORT, SHORT, SHORT),
+        Indication.TURN_RIGHT: _call(WHITE, LONG, LONG, SHORT, SHORT),
     }
 )
 

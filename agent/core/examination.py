@@ -47,8 +47,9 @@ TURNS = tuple(product((LEFT, RIGHT), repeat=2))
 """What may be asked of a head, one after the other."""
 TURNED, STRAIGHT = 0.45, 0.25
 """Yaw from which on a head is turned, and up to which it is not. Waved photographs reach 0.30."""
-TURN_SECONDS = 4.0
-"""Seconds from a command within which the head must turn, or from a turn, be straight again."""
+TURN_SECONDS = 5.0
+"""Seconds from a command, which takes two to be heard, within which the head must turn; and from a
+turn, be straight again."""
 PAUSE, PAUSES = 0.1, 10
 """A command comes up to 9 of these seconds after the head is to be straight."""
 

@@ -4,12 +4,12 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from agent.core.inputs import Observed
-from agent.core.types import Frame, Pixels, Probe, Quality, QualityIssue
+from agent.core.types import Frame, Pixels, Probe, QualityIssue
 from agent.vision.align import align
 from agent.vision.detect import FAR, NEAR, Detector, Landmarker, Mesh
 from agent.vision.embed import Embedder
 from agent.vision.models import load_model
-from agent.vision.quality import assess, is_cut_off, issue
+from agent.vision.quality import assess, is_cut_off, issue, yaw_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,15 +44,15 @@ class Pipeline:
 
     def __call__(self, frame: Frame) -> Observed:
         """Look at one frame. Raises ModelError where a model does not do its part."""
-        faces, mesh = self._nearest(frame.pixels)
+        faces, mesh = self.nearest(frame.pixels)
         if mesh is None:
             return Observed(frame.captured_at, faces, None)
-        nearest, quality = self._probe(frame.pixels, mesh)
-        yaw = quality.yaw if quality is not None and isfinite(quality.yaw) else None
-        return Observed(frame.captured_at, faces, nearest, yaw=yaw)
+        yaw = yaw_of(mesh.points)
+        known = yaw if isfinite(yaw) else None
+        return Observed(frame.captured_at, faces, self.probe(frame.pixels, mesh), yaw=known)
 
-    def _nearest(self, pixels: Pixels) -> tuple[int, Mesh | None]:
-        """Give how many faces there are, and the mesh of the largest."""
+    def nearest(self, pixels: Pixels) -> tuple[int, Mesh | None]:
+        """Give how many faces (H, W, 3) RGB has, and the mesh of the largest. Raises ModelError."""
         for detector in self._detectors:
             found = detector.find(pixels)[:MAX_FACES]
             meshes = [self._landmarks.locate(pixels, face) for face in found]
@@ -61,19 +61,20 @@ class Pipeline:
                 return len(located), located[0]
         return 0, None
 
-    def _probe(self, pixels: Pixels, mesh: Mesh) -> tuple[Probe | QualityIssue, Quality | None]:
+    def probe(self, pixels: Pixels, mesh: Mesh) -> Probe | QualityIssue:
+        """Make a face in (H, W, 3) RGB a probe, or say what it lacks. Raises ModelError."""
         height, width = pixels.shape[:2]
         if is_cut_off(mesh, height, width):
-            return QualityIssue.CUT_OFF, None
+            return QualityIssue.CUT_OFF
         try:
             aligned = align(pixels, mesh.five)
         except ValueError:
-            return QualityIssue.UNREADABLE, None
+            return QualityIssue.UNREADABLE
         quality = assess(mesh, aligned)
         failed = issue(quality, self._limits)
         if failed is not None:
-            return failed, quality
-        return Probe(self._embedder.embed(aligned), quality), quality
+            return failed
+        return Probe(self._embedder.embed(aligned), quality)
 
 
 def load_pipeline(models_directory: "Path", limits: "Limits", threads: int = 1) -> Pipeline:

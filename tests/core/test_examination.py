@@ -416,7 +416,7 @@ def test_a_head_that_does_not_turn_in_time_takes_the_pin() -> None:
     lit = door(CHALLENGE)
     lit.stand(ADA)
     commanded(lit)
-    assert shown(lit.wait(4.0)) == [Indication.ENTER_PIN]
+    assert shown(lit.wait(5.0)) == [Indication.ENTER_PIN]
 
 
 def test_whoever_needs_more_time_has_it_to_turn() -> None:

@@ -26,7 +26,7 @@ from agent.core.inputs import (
 from agent.core.pad import Liveness, PadLevel, Verdict
 from agent.core.rules import Rules
 from agent.core.types import Method, QualityIssue, Span, SubjectId
-from tests.core.entries import digest, holding, memory
+from tests.core.entries import Memory, digest, holding, memory
 from tests.core.examining import ALIVE, MOVED, SCREEN, SUN, Lit
 from tests.core.people import NOTICE, Person, somebody
 from tests.core.promises import promise
@@ -139,7 +139,7 @@ class PadMachine(RuleBasedStateMachine):
 
     @rule(verdict=verdicts, person=st.sampled_from([ADA, BEN]))
     def comes_home(self, verdict: Verdict, person: Person) -> None:
-        self.give(Tick(), 40.0)
+        self.give(Tick(), 61.0)
         self.stands_still(person, 3)
         self.is_examined(person, verdict, 0.4, 0.1)
 
@@ -149,10 +149,18 @@ class PadMachine(RuleBasedStateMachine):
         self.stands_still(ADA, 3)
         self.is_examined(other, ALIVE, 0.4, 0.1)
 
-    @rule(verdict=st.sampled_from([SUN, MOVED, SCREEN]))
-    def comes_home_and_types(self, verdict: Verdict) -> None:
-        self.comes_home(verdict, ADA)
-        self.types("pin ada")
+    @rule(times=st.sampled_from([(2.9, 0.1), (3.0, 0.1), (3.1, 0.1), (0.5, 0.6), (0.5, -0.1)]))
+    def is_answered_late_or_out_of_time(self, times: tuple[float, float]) -> None:
+        after, age = times
+        self.give(Tick(), 61.0)
+        self.stands_still(ADA, 3)
+        self.is_examined(ADA, ALIVE, after, age)
+
+    @rule(verdicts=st.permutations([SUN, SCREEN]))
+    def comes_home_and_types(self, verdicts: list[Verdict]) -> None:
+        for verdict in verdicts:
+            self.comes_home(verdict, ADA)
+            self.types("pin ada")
 
     @rule(yaw=st.sampled_from([0.0, 0.0, 0.6, -0.6]), times=st.integers(1, 4))
     def turns(self, yaw: float, times: int) -> None:
@@ -183,12 +191,18 @@ class PadMachine(RuleBasedStateMachine):
         self.lit.week_minute, self.lit.trusted = minute, trusted
         self.give(Tick())
 
-    @rule(person=st.sampled_from([ADA, BEN]), revoked=st.booleans())
-    def is_revoked(self, person: Person, revoked: bool) -> None:
-        subjects = self.lit.store.subjects  # type: ignore[attr-defined]
-        changed = replace(subjects[person.id], revoked=revoked)
-        self.lit.store.subjects = {**subjects, person.id: changed}  # type: ignore[attr-defined]
-        self.give(self.lit.store.load())
+    @rule(verdict=verdicts)
+    def is_revoked_for_a_while(self, verdict: Verdict) -> None:
+        self.revoke(revoked=True)
+        self.comes_home(verdict, ADA)
+        self.revoke(revoked=False)
+
+    def revoke(self, *, revoked: bool) -> None:
+        store = self.lit.store
+        assert isinstance(store, Memory)
+        changed = replace(store.subjects[ADA.id], revoked=revoked)
+        store.subjects = {**store.subjects, ADA.id: changed}
+        self.give(store.load())
 
     present: Person = STRANGER
     shown: Person = STRANGER

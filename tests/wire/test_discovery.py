@@ -68,6 +68,7 @@ STATE = {
     "faults": [],
     "refused": {"forged": 3, "stale": 2},
     "log_begins": 1,
+    "pad": "flash",
 }
 KEYS = [
     "lock",
@@ -367,7 +368,7 @@ def test_a_flag_is_on_when_something_is_wrong(
     ("key", "attributes"),
     [
         ("problem", {"faults": ["camera"]}),
-        ("fpir", {"target_met": True}),
+        ("fpir", {"target_met": True, "pad": "flash"}),
         ("refused", {"forged": 3, "stale": 2}),
     ],
 )
