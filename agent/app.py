@@ -371,7 +371,9 @@ def assemble(  # noqa: PLR0913 - each is a part that the caller alone can choose
 
 def access(config: Config) -> Access:
     """Give what opens the door when."""
-    hours = (Hours(parse_schedule(each.when), each.mode, each.pad) for each in config.access.hours)
+    hours = (
+        Hours(parse_schedule(each.when), each.mode, each.level) for each in config.access.hours
+    )
     return Access(config.access.mode, tuple(hours), config.pad_level)
 
 

@@ -55,8 +55,13 @@ class Hours(Section, frozen=True):
     """Local hours such as "mon-fri 22:00-06:00, sat 09:00-12:00"."""
     mode: Mode
     """What the door asks for then."""
-    pad: PadLevel | None = None
-    """Level of presentation-attack detection then; none: that of `[pad] level`."""
+    pad: Literal["same", "basic", "flash", "flash+challenge"] = "same"
+    """Level of presentation-attack detection then; same: that of `[pad] level`."""
+
+    @property
+    def level(self) -> PadLevel | None:
+        """The level of its own, if any."""
+        return None if self.pad == "same" else PadLevel(self.pad)
 
     def __post_init__(self) -> None:
         if not parse_schedule(self.when):
@@ -315,7 +320,7 @@ class Config(Section, frozen=True):
     """Folder of the models; None takes those that came with the program."""
 
     def __post_init__(self) -> None:
-        asked = {self.pad_level, *(hours.pad for hours in self.access.hours)}
+        asked = {self.pad_level, *(hours.level for hours in self.access.hours)}
         beyond = sorted(level for level in asked if level not in {None, PadLevel.BASIC})
         if beyond and self._highest is PadLevel.BASIC:
             message = (

@@ -143,7 +143,7 @@ class SimulatedRequest:
             return {}
         shot = self._shot
         age = time.monotonic() - shot.read_at
-        stamp = {"SensorTimestamp": int((camera.clock() - age) * 1e9)}
+        stamp: dict[str, object] = {"SensorTimestamp": int((camera.clock() - age) * 1e9)}
         if "AeEnable" not in camera.controls:
             return stamp
         told: dict[str, object] = {

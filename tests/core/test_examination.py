@@ -1,16 +1,17 @@
 """Whether a recognised face is there in the flesh: who is asked, and what comes of the answer."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from agent.core.access import Access, Hours, Mode, pad_level
-from agent.core.effects import Indication, Light
+from agent.core.effects import Effect, Indication, Light
 from agent.core.events import AttackPresented, Denied, LockedOut, Part, SelfServiceBegun
 from agent.core.examination import ANSWERS, CODES, RESTS
-from agent.core.inputs import EnrolCommanded, Examined, Faulted, Observed, Recovered
-from agent.core.pad import Cue, PadLevel, Verdict
+from agent.core.inputs import EnrolCommanded, Faulted, Observed, Recovered
+from agent.core.pad import Cue, Examined, PadLevel, Verdict
 from agent.core.policy import Lockout
 from agent.core.rules import Rules
 from agent.core.types import EnrolmentCode, QualityIssue, Span, SubjectId, Terms
@@ -24,15 +25,15 @@ NIGHT = (Span(0, 360),)
 
 
 def door(rules: Rules = FLASH, **changes: object) -> Lit:
-    return Lit(memory(ADA, BEN, held={ADA: holding(PIN, "card")}, **changes), rules)
+    return Lit(memory(ADA, BEN, held={ADA: holding(PIN, "card")}, **changes), rules)  # type: ignore[arg-type]
 
 
 def with_mode(mode: Mode, pad: PadLevel = PadLevel.FLASH) -> Rules:
     return Rules(access=Access(mode, pad=pad), notice=NOTICE)
 
 
-def reasons(effects: list[object]) -> list[str]:
-    return [each.reason for each in events(effects) if isinstance(each, Denied)]  # type: ignore[arg-type]
+def reasons(effects: Sequence[Effect]) -> list[str]:
+    return [each.reason for each in events(effects) if isinstance(each, Denied)]
 
 
 # --- who is examined ------------------------------------------------------------------------------

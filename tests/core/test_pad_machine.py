@@ -16,14 +16,13 @@ from agent.core.inputs import (
     CodeEntered,
     EnrolButtonHeld,
     EnrolButtonPressed,
-    Examined,
     Faulted,
     Input,
     Observed,
     Recovered,
     Tick,
 )
-from agent.core.pad import Liveness, PadLevel, Verdict
+from agent.core.pad import Examined, Liveness, PadLevel, Verdict
 from agent.core.rules import Rules
 from agent.core.types import Method, QualityIssue, Span, SubjectId
 from tests.core.entries import Memory, digest, holding, memory

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Self
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ class Eyes(Camera):
             return Observed(frame.captured_at, 1, QualityIssue.TOO_FAR)
         return Observed(frame.captured_at, 0, None)
 
-    def run(self) -> "Eyes":
+    def run(self) -> Self:
         self.watch.start()
         self.watch._thread.join(DEADLINE)  # noqa: SLF001 - it ends with the replay
         assert self.watch.over
