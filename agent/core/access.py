@@ -33,6 +33,10 @@ class Hours:
     mode: Mode
     pad: PadLevel | None = None
 
+    def cover(self, now: Now) -> bool:
+        """Say whether it is time for them."""
+        return any(span.start <= now.week_minute < span.end for span in self.spans)
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
@@ -65,7 +69,7 @@ def modes(access: Access, now: Now) -> frozenset[Mode]:
     if not now.trusted:
         return access.every_mode
     for hours in access.hours:
-        if any(span.start <= now.week_minute < span.end for span in hours.spans):
+        if hours.cover(now):
             return frozenset({hours.mode})
     return frozenset({access.mode})
 
@@ -74,11 +78,7 @@ def pad_level(access: Access, now: Now) -> PadLevel:
     """Give the level in force; where the clock is not set, the strictest of all."""
     if not now.trusted:
         return access.strictest
-    in_force = (
-        hours.pad
-        for hours in access.hours
-        if any(span.start <= now.week_minute < span.end for span in hours.spans)
-    )
+    in_force = (hours.pad for hours in access.hours if hours.cover(now))
     return next(in_force, None) or access.pad
 
 

@@ -115,7 +115,13 @@ MUTANTS: dict[str, list[Edit]] = {
     "by a clock that is not set the mode outside all hours counts": [
         (ACCESS, "{self.mode, *(hours.mode for hours in self.hours)}", "{self.mode}")
     ],
-    "a clock that is not set is believed": [(ACCESS, "if not now.trusted:", "if False:")],
+    "a clock that is not set is believed": [
+        (
+            ACCESS,
+            "if not now.trusted:\n        return access.every",
+            "if False:\n        return access.every",
+        )
+    ],
     "there are no hours": [
         (ACCESS, "for hours in access.hours:\n", "for hours in access.hours[:0]:\n")
     ],
