@@ -6,8 +6,10 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+
+import msgspec
 
 from agent import __version__
 from agent.adapters import backup, driven
@@ -33,22 +35,27 @@ from agent.config import Config, Readers, parse_config
 from agent.core.access import Access, Hours
 from agent.core.controller import Controller
 from agent.core.events import Restored, Started
+from agent.core.examination import ANSWERS, CODES
 from agent.core.matching import Calibration
+from agent.core.pad import PadLevel
 from agent.core.policy import parse_schedule
 from agent.core.rules import Outside, Rules
 from agent.core.types import Notice, SubjectId
 from agent.errors import ConfigError, DamagedStoreError, DeviceError, StoreError
 from agent.housekeeping import Housekeeping
-from agent.ports import Camera, Clock, DeviceKey, Inputs, Recorded, Reporter, Store, Vision
-from agent.presentations import Examine
+from agent.ports import Camera, Clock, DeviceKey, Inputs, Pad, Recorded, Reporter, Store, Vision
+from agent.presentations import Examine, Seen
 from agent.runtime import Door, Runtime
 from agent.vision.calibration import load_calibration
-from agent.vision.pipeline import load_pipeline
+from agent.vision.pad import FlashPad
+from agent.vision.pipeline import Pipeline, load_pipeline
 from agent.wire.commands import read_command
 
 SYSTEM_CONFIG = Path("/etc/doorward/doorward.toml")
 SERVICE_STATE = Path("/var/lib/doorward")
 DATABASE = "doorward.db"
+SETTLED = 5
+"""Frames after which the exposure has followed a change."""
 NOTICES = Path(__file__).resolve().parent / "notices"
 
 
@@ -106,7 +113,7 @@ def new_challenge() -> str:
     return secrets.token_hex(16)
 
 
-OUTSIDE = Outside(read_command, new_subject, new_challenge)
+OUTSIDE = Outside(read_command, new_subject, new_challenge, secrets.randbelow)
 """What the core is lent."""
 
 
@@ -259,19 +266,75 @@ def agent_is_running(config: Config) -> bool:
     return False
 
 
-def load_vision(config: Config) -> tuple[Vision, Calibration]:
+def load_vision(config: Config) -> tuple[Pipeline, Calibration]:
     """Load the models, and what they were measured to do. Raises ModelError."""
     directory = models_directory(config)
     pipeline = load_pipeline(directory, config.quality)
     return pipeline, load_calibration(directory, pipeline.model)
 
 
-def examiner(config: Config) -> AbstractContextManager[Examine]:
+def load_pad(config: Config, pipeline: Pipeline) -> Pad:
+    """Give what examines faces by the light. Raises ConfigError where that is not measured."""
+    light, camera = config.pad.light_lux, config.camera
+    if light is None:
+        raise ConfigError("pad: how bright the light is is not known: set [pad] light_lux")
+    if camera.roi is None:
+        return FlashPad(pipeline, light)
+    sides = (camera.width, camera.height)
+    if camera.rotation % 180:
+        sides = sides[::-1]
+    longer = max(share * side for share, side in zip(camera.roi[2:], sides, strict=True))
+    return FlashPad(pipeline, light, longer / max(sides))
+
+
+@contextmanager
+def examiner(config: Config) -> Iterator[Examine]:
     """Hold the door's camera and light, and give what examines a presentation by them.
 
-    Raises ConfigError where there is no light, StoreError while the agent runs, DeviceError.
+    Raises ConfigError where no light examines faces, StoreError while the agent runs, DeviceError.
     """
-    raise ConfigError(f"pad bench: {config.camera.source} has no light to examine faces by")
+    if access(config).strictest is PadLevel.BASIC:
+        raise ConfigError(
+            "pad bench: no light examines faces here: set [gpio] light and [pad] light_lux, with "
+            "the Pi's camera"
+        )
+    clock = SystemClock()
+    with sole_agent(config), ExitStack() as held:
+        pipeline, _ = load_vision(config)
+        pad = load_pad(config, pipeline)
+        door = hardware(config, opened_camera(config, config.camera.source, clock))
+        for close in (
+            door.release.close,
+            *(inputs.close for inputs in door.inputs),
+            door.indicator.close,
+            door.camera.close,
+        ):
+            held.callback(close)
+        frames = door.camera.frames()
+
+        def examine() -> Seen:
+            # Whoever is presented may have changed the light: the exposure follows in some frames.
+            for _ in range(SETTLED):
+                if next(frames, None) is None:
+                    raise DeviceError("camera: it has ended: try again")
+            try:
+                series = door.camera.series(
+                    secrets.choice(CODES),
+                    lambda on: door.indicator.flash(on=on),
+                    clock.now().monotonic + ANSWERS,
+                )
+            finally:
+                door.indicator.flash(on=None)
+            if series is None:
+                raise DeviceError("camera: too few frames in time: try again")
+            return pad(series), series.ambient
+
+        yield examine
+
+
+def opened_camera(config: Config, camera: str, clock: Clock) -> Camera:
+    """Open a camera, with room in its exposure for the light. Raises ConfigError, DeviceError."""
+    return open_camera(camera, config.camera, clock, config.pad.light_lux or 0.0)
 
 
 def hardware(config: Config, camera: Camera) -> Door:
@@ -340,12 +403,13 @@ def assemble(  # noqa: PLR0913 - each is a part that the caller alone can choose
     clock: Clock,
     *,
     simulated: bool,
+    pad: Pad | None = None,
 ) -> Runtime:
-    """Put the agent together."""
+    """Put the agent together; without `pad` faces count at level basic."""
     rules = Rules(
         recognition=config.recognition,
         lockout=config.lockout,
-        access=_access(config),
+        access=at_basic(config) if pad is None else access(config),
         codes=config.codes,
         enrolment=config.enrolment,
         release_seconds=config.door.release_seconds,
@@ -366,10 +430,20 @@ def assemble(  # noqa: PLR0913 - each is a part that the caller alone can choose
         model=calibration.model,
         started=Started(__version__, simulated),
         housekeeping=Housekeeping(store, config.retention),
+        pad=pad,
     )
 
 
-def _access(config: Config) -> Access:
+def access(config: Config) -> Access:
+    """Give what opens the door when."""
+    hours = (
+        Hours(parse_schedule(each.when), each.mode, each.level) for each in config.access.hours
+    )
+    return Access(config.access.mode, tuple(hours), config.pad_level)
+
+
+def at_basic(config: Config) -> Access:
+    """Give the same of a door at which no light examines a face."""
     hours = (Hours(parse_schedule(each.when), each.mode) for each in config.access.hours)
     return Access(config.access.mode, tuple(hours))
 
@@ -392,11 +466,26 @@ def agent(
     clock = SystemClock()
     with sole_agent(config):
         vision, calibration = load_vision(config)
-        source = open_camera(camera, config.camera, clock)
+        source = opened_camera(config, camera, clock)
+        pad = None
         if simulate:
             door = simulation(source, SimulatedDoor(clock, new_subject))
         else:
+            config = with_camera(config, camera)
+            if access(config).strictest is not PadLevel.BASIC:
+                pad = load_pad(config, vision)
             door = hardware(config, source)
         store = checked_store(config, clock)
         told = [*reporters, *broker(config)]
-        yield assemble(config, vision, calibration, door, store, told, clock, simulated=simulate)
+        yield assemble(
+            config, vision, calibration, door, store, told, clock, simulated=simulate, pad=pad
+        )
+
+
+def with_camera(config: Config, camera: str) -> Config:
+    """Give the configuration with another camera. Raises ConfigError where that does not go."""
+    settings = msgspec.structs.replace(config.camera, source=camera)
+    try:
+        return msgspec.structs.replace(config, camera=settings)
+    except ValueError as error:
+        raise ConfigError(f"{error}: set [pad] level and those of the hours to basic") from None

@@ -182,7 +182,8 @@ def status(config: Path | None, *, json: bool) -> None:
     state = operations.status(app.load_config(config))
     if json:
         last = as_object(state.last_event) if state.last_event else None
-        click.echo(as_json(to_builtins(state) | {"last_event": last}))
+        words = {"attacks": state.attacks}
+        click.echo(as_json(to_builtins(state) | words | {"last_event": last}))
         return
     residents = [f"{state.residents} admitted", f"{state.revoked} revoked"]
     if state.suspended:
@@ -192,6 +193,7 @@ def status(config: Path | None, *, json: bool) -> None:
         ["agent", "running" if state.running else "not running"],
         ["residents", ", ".join(residents)],
         ["sureness", state.sureness],
+        ["attacks", state.attacks],
         ["signs as", state.verifier],
         ["outbox", f"{state.waiting} events that no collector has acknowledged"],
     ]

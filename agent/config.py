@@ -13,6 +13,7 @@ from agent.core.access import Mode
 from agent.core.decision import Recognition
 from agent.core.enrolment import Enrolment
 from agent.core.orders import RemoteUnlock
+from agent.core.pad import PadLevel
 from agent.core.policy import Lockout, parse_schedule
 from agent.core.throttle import Codes
 from agent.errors import ConfigError
@@ -54,6 +55,13 @@ class Hours(Section, frozen=True):
     """Local hours such as "mon-fri 22:00-06:00, sat 09:00-12:00"."""
     mode: Mode
     """What the door asks for then."""
+    pad: Literal["same", "basic", "flash", "flash+challenge"] = "same"
+    """Level of presentation-attack detection then; same: that of `[pad] level`."""
+
+    @property
+    def level(self) -> PadLevel | None:
+        """The level of its own, if any."""
+        return None if self.pad == "same" else PadLevel(self.pad)
 
     def __post_init__(self) -> None:
         if not parse_schedule(self.when):
@@ -69,6 +77,18 @@ class Access(Section, frozen=True):
     hours: tuple[Hours, ...] = ()
     """Other modes at other hours: `[[access.hours]]` with `when` and `mode`; the first that it is
     time for counts. While the clock is not set, each of all these modes must be met."""
+
+
+class Pad(Section, frozen=True):
+    """How much is asked of a face before it counts as there in the flesh (docs/pad.md)."""
+
+    level: Literal["auto", "basic", "flash", "flash+challenge"] = "auto"
+    """basic (quality, distance, one face), flash (the light answers for the face too),
+    flash+challenge (and the head turns as it is asked to) or auto: the highest that light and
+    camera allow. While the clock is not set, the strictest of all hours counts."""
+    light_lux: Annotated[float, Meta(ge=10, le=100_000)] | None = None
+    """What the light alone gives half a metre before it, in lux by the camera's own estimate; none:
+    not known."""
 
 
 class Camera(Section, frozen=True):
@@ -281,6 +301,7 @@ class Config(Section, frozen=True):
 
     door: Door = Door()
     access: Access = Access()
+    pad: Pad = Pad()
     codes: Codes = Codes()
     camera: Camera = Camera()
     quality: Quality = Quality()
@@ -299,6 +320,27 @@ class Config(Section, frozen=True):
     """The privacy notice that enrolees are given; None takes the one that came with the program."""
     models_directory: str | None = None
     """Folder of the models; None takes those that came with the program."""
+
+    def __post_init__(self) -> None:
+        asked = {self.pad_level, *(hours.level for hours in self.access.hours)}
+        beyond = sorted(level for level in asked if level not in {None, PadLevel.BASIC})
+        if beyond and self._highest is PadLevel.BASIC:
+            message = (
+                f"pad level {beyond[0]} needs [gpio] light, [pad] light_lux "
+                f"and the camera picamera2, not {self.camera.source}"
+            )
+            raise ValueError(message)
+
+    @property
+    def pad_level(self) -> PadLevel:
+        """The level outside all hours."""
+        return self._highest if self.pad.level == "auto" else PadLevel(self.pad.level)
+
+    @property
+    def _highest(self) -> PadLevel:
+        lit = self.gpio.light is not None and self.pad.light_lux is not None
+        able = lit and self.camera.source == "picamera2"
+        return PadLevel.FLASH_AND_CHALLENGE if able else PadLevel.BASIC
 
 
 def parse_config(text: str, source: str) -> Config:

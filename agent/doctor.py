@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent import app, manual
+from agent import app, attacks, manual
 from agent.adapters import machine
 from agent.adapters.broker import explain, read_access, retain
 from agent.adapters.camera import open_camera
@@ -19,10 +19,12 @@ from agent.adapters.devicekey import KEY_FILE, describe
 from agent.adapters.gpio import open_gpio
 from agent.adapters.permissions import memberships, owner, permissions
 from agent.config import Config, Mqtt, Readers, parse_config
+from agent.core.access import pad_level
 from agent.core.consent import Roll
 from agent.core.decision import Judge
 from agent.core.events import FaultCleared, FaultRaised, Part, Started
 from agent.core.orders import Operation, RemoteUnlock
+from agent.core.pad import PadLevel
 from agent.errors import ConfigError, DeviceError, DoorwardError
 from agent.vision.models import RUNTIME
 from agent.wire.discovery import removal
@@ -183,6 +185,14 @@ def _gpio(config: Config) -> str:
     return f"{chip}; the release on line {config.gpio.relay} is not tried: it would open the door"
 
 
+def _attacks(config: Config) -> str:
+    access = app.access(config)
+    told = attacks.in_words(pad_level(access, SystemClock().now()))
+    levels = {access.pad, *(hours.pad or access.pad for hours in access.hours)}
+    also = [level for level in PadLevel if level in levels]
+    return told if len(also) == 1 else f"{told} (by the hour: {', '.join(also)})"
+
+
 def _in_use(config: Config, part: Part) -> str:
     """Give what the agent that runs says of a part. Raises DeviceError with its complaint."""
     with app.opened_store(config) as store:
@@ -233,6 +243,7 @@ _HARDWARE = (
     _Look("groups", _groups, needed=True, means="the agent may not use the camera or the lines"),
     _Look("camera", _camera, needed=True, means="nobody is seen"),
     _Look("gpio", _gpio, needed=True, means="the release cannot be moved"),
+    _Look("attacks", _attacks, needed=False, means="what is shown may pass for a face"),
     _Look("lines", _lines, needed=False, means="two things move one line"),
     _Look("devices", _named_devices, needed=False, means="what is typed or held there is not read"),
 )

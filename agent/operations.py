@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from agent import app
+from agent import app, attacks
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import LocalReporter, as_object
 from agent.config import Config, Mqtt
+from agent.core.access import pad_level
 from agent.core.consent import Roll
 from agent.core.decision import Judge
 from agent.core.effects import Erase, IssueCode, RenewConsent, Revoke, SuspendConsent
@@ -28,6 +29,7 @@ from agent.core.events import (
 )
 from agent.core.inputs import EnrolCommanded
 from agent.core.matching import Threshold
+from agent.core.pad import PadLevel
 from agent.core.types import AuthorityKind, EnrolmentCode, SubjectId, Suspension, Terms
 from agent.errors import StoreError
 from agent.ports import Clock, Recorded, Reporter, Store, SubjectRow
@@ -207,7 +209,7 @@ class Status:
     residents: who may enter by face. suspended: whose consent does not count, so that they are
     compared with nobody. compared: how many templates are. waiting: events that no collector has
     acknowledged. sureness: what the threshold in force means, in words. verifier: the key to check
-    with what this device signs.
+    with what this device signs. pad: the level of presentation-attack detection at this hour.
     """
 
     door: str
@@ -223,6 +225,12 @@ class Status:
     waiting: int
     last_event: Recorded | None
     verifier: str
+    pad: PadLevel
+
+    @property
+    def attacks(self) -> str:
+        """Which attacks on a face that level stops, in words."""
+        return attacks.in_words(self.pad)
 
 
 def status(config: Config) -> Status:
@@ -234,7 +242,8 @@ def status(config: Config) -> Status:
         cursor = store.cursor()
         verifier = store.verifier
     roll = Roll(app.load_notice(config), calibration.model)
-    roll.load(loaded, SystemClock().now())
+    now = SystemClock().now()
+    roll.load(loaded, now)
     subjects = loaded.subjects.values()
     revoked = sum(subject.revoked for subject in subjects)
     admitted = sum(not subject.revoked for subject in roll.standing.values())
@@ -255,4 +264,5 @@ def status(config: Config) -> Status:
         waiting=(last[0].seq if last else 0) - cursor,
         last_event=last[0] if last else None,
         verifier=verifier,
+        pad=pad_level(app.access(config), now),
     )

@@ -9,11 +9,16 @@ from agent.core.effects import Answer, Change, Indication
 from agent.core.events import Event
 from agent.core.inputs import Input, Observed, StoreLoaded
 from agent.core.orders import ControllerId, TrustedController
+from agent.core.pad import Examined, Series
 from agent.core.rules import Condition
 from agent.core.types import Frame, Grant, LockState, Now, Subject, SubjectId, Suspension
+from agent.errors import DeviceError
 
 Post: TypeAlias = Callable[[Input], None]
 """Puts an input into the deciding thread's inbox. Safe from any thread; never blocks or raises."""
+
+Switch: TypeAlias = Callable[[bool], None]
+"""Switches the light at the door, at once. Raises DeviceError."""
 
 Digest: TypeAlias = Callable[[str], bytes]
 """Makes 32 bytes of a code or a card's number, so slowly that trying them all takes years."""
@@ -157,6 +162,29 @@ class Camera(Protocol):
         """Stop `frames`, from any thread; may be called again."""
         ...
 
+    def series(
+        self,
+        lit: Sequence[bool],  # noqa: ARG002 - for those who can
+        switch: Switch,  # noqa: ARG002
+        until: float,  # noqa: ARG002
+    ) -> Series | None:
+        """Take frames under one exposure, the light switched for each as `lit` says.
+
+        Called from the thread that takes `frames`, between two of them. until: monotonic seconds;
+        None where there were not enough frames by then. The light is left as it was for the last.
+        Raises DeviceError where the camera cannot do this at all, as none can that does not say so.
+        """
+        message = f'camera: {type(self).__name__} locks no exposure: set [pad] level = "basic"'
+        raise DeviceError(message)
+
+
+class Pad(Protocol):
+    """Tells from a series whether a face is there in the flesh."""
+
+    def __call__(self, series: Series) -> Examined:
+        """Examine the nearest face. Raises DoorwardError where that cannot be done."""
+        ...
+
 
 class Vision(Protocol):
     """Turns frames into what they show."""
@@ -206,6 +234,13 @@ class Indicator(Protocol):
 
     def light(self, *, on: bool) -> None:
         """Switch the light on or off, where there is one; neither blocks nor raises."""
+        ...
+
+    def flash(self, *, on: bool | None) -> None:
+        """Switch the light before this returns, whatever `light` says; None: as `light` says.
+
+        From any thread. Raises DeviceError where there is none, and where it does not obey.
+        """
         ...
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from agent.core.effects import (
     Drop,
     Effect,
     Energise,
+    Examine,
     Light,
     MoveCursor,
     SendBacklog,
@@ -37,6 +38,7 @@ from agent.ports import (
     Clock,
     Indicator,
     Inputs,
+    Pad,
     Release,
     Reporter,
     ServiceManager,
@@ -71,7 +73,8 @@ class Door:
 class Runtime:
     """Runs the agent from `run` to `stop`, and leaves the door locked.
 
-    model: as in Embedding, of what `vision` gives; references of another are not compared.
+    model: as in Embedding, of what `vision` gives; references of another are not compared. pad:
+    examines faces; None where the level never asks for that.
     """
 
     def __init__(  # noqa: PLR0913 - it is given every part, and makes none
@@ -86,6 +89,7 @@ class Runtime:
         model: str,
         started: Started,
         housekeeping: Housekeeping,
+        pad: Pad | None = None,
     ) -> None:
         self._controller = controller
         self._door = door
@@ -100,7 +104,7 @@ class Runtime:
         self._answers = Answers(store)
         self._inbox: queue.SimpleQueue[Input] = queue.SimpleQueue()
         self._ending = False
-        self._watch = Watch(door.camera, vision, clock, self.post)
+        self._watch = Watch(door.camera, vision, pad, door.indicator, clock, self.post)
         self._menders = {Part.STORE: self._mend_store, Part.RELEASE: self._mend_release}
         self._broken: set[Part] = set()
         self._retry_at = float("inf")
@@ -275,6 +279,8 @@ class Runtime:
                 self._door.indicator.show(effect.indication)
             case Light():
                 self._door.indicator.light(on=effect.on)
+            case Examine():
+                self._watch.examine(effect)
             case Announce():
                 self._reporting.report()
                 self._announce(effect.state)

@@ -1,15 +1,19 @@
-"""The camera's thread: frames to observations, posted as they come, and faults alike."""
+"""The camera's thread: frames to observations, posted as they come, and faults alike.
+
+Between two frames it examines a face, where it is asked to.
+"""
 
 import logging
 import threading
 from dataclasses import replace
 
+from agent.core.effects import Examine
 from agent.core.events import Part
 from agent.core.inputs import Faulted, Observed, Recovered, Tick
 from agent.core.types import Frame
-from agent.errors import DoorwardError
+from agent.errors import DeviceError, DoorwardError
 from agent.motion import Motion
-from agent.ports import Camera, Clock, Post, Vision
+from agent.ports import Camera, Clock, Indicator, Pad, Post, Vision
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +35,23 @@ class Watch:
     The models look at every frame while somebody is there or something moves, and for a while
     after; else at one a second. A frame that they do not look at is not posted.
     crash: what nobody foresaw and ended the thread, if anything did. over: whether a replay ended.
+    pad: examines faces; None where nobody asks for that. indicator: has the light.
     """
 
-    def __init__(self, camera: Camera, vision: Vision, clock: Clock, post: Post) -> None:
+    def __init__(  # noqa: PLR0913 - it is given every part, and makes none
+        self,
+        camera: Camera,
+        vision: Vision,
+        pad: Pad | None,
+        indicator: Indicator,
+        clock: Clock,
+        post: Post,
+    ) -> None:
         self._camera = camera
         self._vision = vision
+        self._pad = pad
+        self._indicator = indicator
+        self._asked: Examine | None = None
         self._clock = clock
         self._post = post
         self._stop = threading.Event()
@@ -57,6 +73,10 @@ class Watch:
     def start(self) -> None:
         """Begin to look."""
         self._thread.start()
+
+    def examine(self, asked: Examine) -> None:
+        """Examine whoever stands there, soon, and post what that showed; from any thread."""
+        self._asked = asked
 
     def close(self) -> None:
         """Stop looking, and wait a moment for the thread to notice."""
@@ -92,6 +112,10 @@ class Watch:
         for frame in self._camera.frames():
             if self._stop.is_set():
                 return
+            asked, self._asked = self._asked, None
+            if asked is not None:
+                self._examine(asked)
+                continue
             seen = attention.look(frame, self._vision)
             if faulty:
                 self._post(Recovered(Part.CAMERA))
@@ -99,6 +123,22 @@ class Watch:
             if seen is not None:
                 self._post(seen)
             self._sign_of_life = self._clock.now().monotonic
+
+    def _examine(self, asked: Examine) -> None:
+        if self._pad is None:
+            raise DeviceError("camera: nothing here examines faces: set [pad] level to basic")
+        if not self._clock.now().monotonic < asked.until:
+            return
+        try:
+            series = self._camera.series(asked.lit, self._switch, asked.until)
+        finally:
+            self._indicator.flash(on=None)
+        if series is not None:
+            self._post(self._pad(series))
+        self._sign_of_life = self._clock.now().monotonic
+
+    def _switch(self, on: bool) -> None:  # noqa: FBT001 - what a Switch takes
+        self._indicator.flash(on=on)
 
 
 class Attention:

@@ -8,12 +8,19 @@ their padding and those of NV12 do not; `capture_request` waits for a picture un
 that nobody has had, of which only the newest is kept; pictures stop coming while all buffers are
 held; a control that the camera does not have is an error; `cancel_all_and_flush` ends the waits;
 what is open cannot be opened twice.
+
+Of exposure, as its maintainers tell in issues 821, 1278 and 1287: what `set_controls` is given
+takes effect some frames later, together; the metadata of a frame are those of that very frame, and
+its exposure is near what was asked for, not the same; the stamp is of the first row's readout, and
+its exposure came before; rows are read out one after the other, and each is exposed just before;
+where the exposure is automatic it follows the light.
 """
 
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +28,15 @@ import cv2
 import numpy as np
 
 from agent.core.types import Pixels
+
+LIMITS = {"FrameDurationLimits": (8_000, 1_000_000, 33_333)}
+"""Least, greatest and default of controls: microseconds."""
+READOUT, ISP = 0.006, 0.004
+"""Seconds from the first row's readout to the last one's, and from that to a finished picture."""
+EXPOSURE = 0.006
+"""Seconds of exposure that the automatic finds right without the light; with it, half."""
+QUANTUM = 0.985
+"""Of an exposure asked for, what the sensor's rows allow."""
 
 PADDING = 64
 """Bytes that a row of YUV420 is rounded up to."""
@@ -37,6 +53,8 @@ class SimulatedCamera:
     whether it cannot be closed. error: what opening it ends in. stamped: whether its pictures have
     stamps. clock: reads seconds for them. opened, closed: how often it was. held: requests that
     were not given back. given: the controls it was given. mode: the sensor's that was asked for.
+    latency: frames until controls take effect. shone: when the light was switched, and whether on.
+    shots: every frame so far. lux: what it tells of the light without that; None: nothing.
     """
 
     scene: Pixels
@@ -56,6 +74,22 @@ class SimulatedCamera:
     held: int = 0
     given: dict[str, Any] = field(default_factory=dict)
     mode: tuple[int, int] | None = None
+    latency: int = 8
+    shone: list[tuple[float, bool]] = field(default_factory=list)
+    shots: "list[Shot]" = field(default_factory=list)
+    lux: float | None = 150.0
+
+    def shine(self, on: bool) -> None:
+        """Switch the light that falls on the scene."""
+        self.shone.append((time.monotonic(), on))
+
+    def lit(self, begin: float, end: float) -> float:
+        """Give for how much of a time the light was on, 0 to 1."""
+        total = 0.0
+        for (at, on), (until, _) in pairwise([*self.shone, (end, False)]):
+            if on:
+                total += max(0.0, min(until, end) - max(at, begin))
+        return total / (end - begin)
 
     def module(self) -> ModuleType:
         """Give a module picamera2 whose Picamera2 opens this camera."""
@@ -74,25 +108,54 @@ class SimulatedCamera:
         return module
 
 
+@dataclass(frozen=True)
+class Shot:
+    """A frame. read_at: monotonic seconds at which its first row is read out. Times in seconds."""
+
+    number: int
+    read_at: float
+    exposure: float
+    gain: float
+    duration: float
+    locked: bool
+
+    @property
+    def done(self) -> float:
+        """When its picture is finished."""
+        return self.read_at + READOUT + ISP
+
+
 class SimulatedRequest:
     """picamera2's CompletedRequest."""
 
-    def __init__(self, device: "SimulatedPicamera2", number: int, taken: float) -> None:
+    def __init__(self, device: "SimulatedPicamera2", shot: Shot) -> None:
         self._device = device
-        self._number = number
-        self._taken = taken
+        self._shot = shot
         device.camera.held += 1
 
     def make_array(self, name: str, /) -> Pixels:
         assert self._device.camera_configuration()[name] is not None, f"{name} is not defined"
-        return self._device.render(name, self._number)
+        return self._device.render(name, self._shot)
 
     def get_metadata(self) -> dict[str, object]:
         camera = self._device.camera
         if not camera.stamped:
             return {}
-        age = time.monotonic() - self._taken
-        return {"SensorTimestamp": int((camera.clock() - age) * 1e9)}
+        shot = self._shot
+        age = time.monotonic() - shot.read_at
+        stamp: dict[str, object] = {"SensorTimestamp": int((camera.clock() - age) * 1e9)}
+        if "AeEnable" not in camera.controls:
+            return stamp
+        told: dict[str, object] = {
+            **stamp,
+            "ExposureTime": round(shot.exposure * 1e6),
+            "AnalogueGain": shot.gain,
+            "ColourGains": (2.0, 1.5),
+            "FrameDuration": round(shot.duration * 1e6),
+        }
+        # The estimate takes the light for daylight.
+        shining = camera.lit(shot.read_at - shot.exposure, shot.read_at + READOUT) > 0
+        return told if camera.lux is None else told | {"Lux": camera.lux * (1 + shining)}
 
     def release(self) -> None:
         self._device.camera.held -= 1
@@ -111,7 +174,10 @@ class SimulatedPicamera2:
             raise RuntimeError("Camera __init__ sequence did not complete.") from camera.error
         self.camera = camera
         self.camera.opened += 1
-        self.camera_controls = dict.fromkeys(camera.controls)
+        self.camera_controls = {name: LIMITS.get(name, (0, 1, 0)) for name in camera.controls}
+        self._controls: dict[str, Any] = {"AeEnable": True}
+        self._coming: list[tuple[int, dict[str, Any]]] = []
+        self._shots: list[Shot] = []
         self.camera_properties = {"Model": camera.model}
         self._actual: dict[str, Any] = {}
         self._began = 0.0
@@ -156,16 +222,46 @@ class SimulatedPicamera2:
         assert self._actual, "Camera has not been configured"
         self._began = time.monotonic()
 
+    def set_controls(self, controls: Mapping[str, Any], /) -> None:
+        for name in controls:
+            if name not in self.camera_controls:
+                raise RuntimeError(f"Control {name} is not advertised by libcamera")
+        self._advance()
+        self.camera.given |= controls
+        self._coming.append((len(self._shots) + self.camera.latency, dict(controls)))
+
+    def _advance(self) -> None:
+        """Take the pictures that are due by now."""
+        while True:
+            number = len(self._shots)
+            for due, controls in self._coming:
+                if due <= number:
+                    self._controls |= controls
+            self._coming = [each for each in self._coming if each[0] > number]
+            locked = not self._controls["AeEnable"]
+            limits = self._controls.get("FrameDurationLimits")
+            period = self._period if limits is None else limits[0] / 1e6
+            before = self._shots[-1].read_at if self._shots else self._began
+            exposure = EXPOSURE / (1 + self.camera.lit(before - EXPOSURE, before))
+            if locked:
+                exposure = self._controls["ExposureTime"] / 1e6 * QUANTUM
+            duration = max(period, exposure)
+            shot = Shot(number, before + duration, exposure, 2.0, duration, locked)
+            if shot.done > time.monotonic():
+                return
+            self._shots.append(shot)
+            self.camera.shots.append(shot)
+
     def capture_request(self, *, wait: float) -> SimulatedRequest:
         end = time.monotonic() + wait
         cancels = self._cancels
         while True:
-            newest = int((time.monotonic() - self._began) / self._period) - 1
+            self._advance()
+            newest = len(self._shots) - 1
             stalled = self.camera.hung or self.camera.held >= self._actual["buffer_count"]
             if newest > self._given and not stalled:
                 self._given = newest
-                taken = self._began + (newest + 1) * self._period
-                return SimulatedRequest(self, newest, taken)
+                return SimulatedRequest(self, self._shots[newest])
             if self._cancels != cancels:
                 raise CancelledError
             if time.monotonic() >= end:
@@ -180,13 +276,18 @@ class SimulatedPicamera2:
             raise RuntimeError("Failed to stop camera")
         self.camera.closed += 1
 
-    def render(self, name: str, number: int) -> Pixels:
-        """Give the scene as this stream's format has it, in the picture of this number."""
+    def render(self, name: str, shot: Shot) -> Pixels:
+        """Give the scene as this stream's format has it, in this picture."""
         stream = self._actual[name]
         rgb = cv2.resize(self.camera.scene, stream["size"], interpolation=cv2.INTER_NEAREST)
         if self.camera.noise:
             # Not by turns: whoever is slow may see each second picture only.
-            rgb = cv2.add(rgb, np.full_like(rgb, number % 97))
+            rgb = cv2.add(rgb, np.full_like(rgb, shot.number % 97))
+        if self.camera.shone:
+            read = shot.read_at + np.linspace(0.0, READOUT, len(rgb))
+            share = [self.camera.lit(at - shot.exposure, at) for at in read]
+            bright = (1.0 + np.array(share)) * shot.exposure / EXPOSURE
+            rgb = np.clip(rgb * bright[:, None, None], 0, 255).astype(np.uint8)
         return in_format(np.ascontiguousarray(rgb, np.uint8), stream["format"])
 
 

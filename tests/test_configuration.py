@@ -27,6 +27,8 @@ BOUNDED_BY_ANOTHER = {
     ("codes.longest_seconds", 30.0): "codes.seconds",
 }
 """Values within a key's range, and the key whose default does not allow them."""
+BESIDE = {"pad.level": "light_lux = 400\n[gpio]\nlight = 12\n"}
+"""What else must be set for all the words of a key."""
 
 
 def refused(name: str, number: float) -> bool:
@@ -89,7 +91,7 @@ def test_each_of_the_words_of_a_key_is_taken_and_no_other(name: str) -> None:
     table, _, key = name.rpartition(".")
     words = re.findall(r'"(.+?)"', KEYS[name].range)
     for word in words:
-        parse_config(f'[{table}]\n{key} = "{word}"\n', "test")
+        parse_config(f'[{table}]\n{key} = "{word}"\n{BESIDE.get(name, "")}', "test")
     with pytest.raises(ConfigError, match=name):
         parse_config(f'[{table}]\n{key} = "perhaps"\n', "test")
 

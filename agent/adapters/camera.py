@@ -6,21 +6,23 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from agent.adapters import flashing
 from agent.adapters.formats import PATIENCE, age_of, to_grey, to_rgb, upright
 from agent.adapters.frames import FramesCamera, VideoCamera
 from agent.adapters.live import LiveCamera
 from agent.adapters.region import RegionCamera
 from agent.adapters.v4l2 import UsbCamera
 from agent.config import Camera as Settings
+from agent.core.pad import Series
 from agent.core.types import Frame, Pixels
 from agent.errors import ConfigError, DeviceError
-from agent.ports import Camera, Clock
+from agent.ports import Camera, Clock, Switch
 
 BUFFERS = 4
 """Frames in flight: one held, one filled, one waiting, one to spare."""
@@ -88,6 +90,10 @@ class Device(Protocol):
         """Begin to take pictures."""
         ...
 
+    def set_controls(self, controls: Mapping[str, object], /) -> None:
+        """Have controls take effect, some frames later. Raises RuntimeError for unknown ones."""
+        ...
+
     def capture_request(self, *, wait: float) -> Request:
         """Give the newest picture not given yet. Raises TimeoutError after `wait` seconds."""
         ...
@@ -115,15 +121,17 @@ def _asking(mend: str) -> Iterator[None]:
         raise DeviceError(f"camera: {cause}: {mend}") from error
 
 
-class PiCamera:
+class PiCamera(Camera):
     """A camera that libcamera knows; implements ports.Camera.
 
     Each call of `frames` opens it and closes it at the end, so one that failed can be tried again.
+    light_lux: what the door's light gives half a metre before it, for which a series leaves room.
     Raises DeviceError where picamera2 cannot be used.
     """
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, light_lux: float = 0.0) -> None:
         self._settings = settings
+        self._light_lux = light_lux
         self._clock = clock
         self._closed = threading.Event()
         self._device: Device | None = None
@@ -149,10 +157,10 @@ class PiCamera:
         try:
             self._start(device)
             while not self._closed.is_set():
-                frame = self._capture(device)
-                if frame is None:
+                captured = self._capture(device)
+                if captured is None:
                     return
-                yield frame
+                yield captured[0]
         finally:
             self._device = None
             try:
@@ -168,6 +176,29 @@ class PiCamera:
         device = self._device
         if device is not None:
             device.cancel_all_and_flush()
+
+    def series(self, lit: Sequence[bool], switch: Switch, until: float) -> Series | None:
+        """Take frames under one exposure, the light switched for each as `lit` says.
+
+        As ports.Camera; `frames` must be under way. Raises DeviceError where the camera has no
+        exposure of its own to be locked, where it fails, and as `switch` does.
+        """
+        device = self._device
+        if device is None:
+            raise DeviceError(f"camera: it is closed: {WIRING}")
+        before = self._capture(device)
+        if before is None:
+            return None
+        known = device.camera_controls
+        held = flashing.hold(before[1], known, self._light_lux)
+        try:
+            with _asking(WIRING):
+                device.set_controls(held)
+            return flashing.take(lambda: self._capture(device), held, lit, switch, until)
+        finally:
+            free = {"AeEnable": True, "AwbEnable": True, **self._frame_rate()}
+            with _asking(WIRING):
+                device.set_controls(flashing.known_of(free, known))
 
     def _open(self) -> Device:
         with _asking(WIRING):
@@ -209,9 +240,8 @@ class PiCamera:
             )
 
     def _controls(self, device: Device) -> dict[str, object]:
-        duration = round(1e6 / self._settings.fps)
         wanted = {
-            "FrameDurationLimits": (duration, duration),
+            **self._frame_rate(),
             "AeMeteringMode": CENTRE_WEIGHTED,
             # Against the light the darker half of the picture, the face's, decides.
             "AeConstraintMode": SHADOWS,
@@ -220,9 +250,13 @@ class PiCamera:
             "AfMode": MANUAL,
             "LensPosition": 1 / FACE_METRES,
         }
-        return {name: value for name, value in wanted.items() if name in device.camera_controls}
+        return flashing.known_of(wanted, device.camera_controls)
 
-    def _capture(self, device: Device) -> Frame | None:
+    def _frame_rate(self) -> dict[str, object]:
+        duration = round(1e6 / self._settings.fps)
+        return {"FrameDurationLimits": (duration, duration)}
+
+    def _capture(self, device: Device) -> flashing.Captured | None:
         try:
             with _asking(WIRING):
                 request = device.capture_request(wait=PATIENCE)
@@ -238,34 +272,35 @@ class PiCamera:
                 array = request.make_array("main")
                 has_grey = lores is not None and lores["format"] == "YUV420"
                 small = request.make_array("lores") if has_grey else None
-                stamp = request.get_metadata().get("SensorTimestamp")
+                metadata = request.get_metadata()
         finally:
             request.release()
         now = self._clock.now().monotonic
         boottime = time.clock_gettime(time.CLOCK_BOOTTIME)
-        captured_at = now - age_of(stamp, now, boottime)
+        captured_at = now - age_of(metadata.get("SensorTimestamp"), now, boottime)
         rotation = self._settings.rotation
         pixels = upright(to_rgb(array, main["format"], main["size"]), rotation)
         if small is None:
-            return Frame(pixels, captured_at)
-        return Frame(pixels, captured_at, upright(to_grey(small, lores["size"]), rotation))
+            return Frame(pixels, captured_at), metadata
+        grey = upright(to_grey(small, lores["size"]), rotation)
+        return Frame(pixels, captured_at, grey), metadata
 
 
-def open_camera(spec: str, settings: Settings, clock: Clock) -> Camera:
+def open_camera(spec: str, settings: Settings, clock: Clock, light_lux: float = 0.0) -> Camera:
     """Make the camera that `spec` names, and have it give the region of interest only.
 
-    spec: picamera2, usb (the first there is), usb:DEVICE, frames:FOLDER or video:FILE.
-    Raises ConfigError for anything else, DeviceError where it cannot be used.
+    spec: picamera2, usb (the first there is), usb:DEVICE, frames:FOLDER or video:FILE. light_lux:
+    as for PiCamera. Raises ConfigError for anything else, DeviceError where it cannot be used.
     """
-    camera = _open(spec, settings, clock)
+    camera = _open(spec, settings, clock, light_lux)
     return camera if settings.roi is None else RegionCamera(camera, settings.roi)
 
 
-def _open(spec: str, settings: Settings, clock: Clock) -> Camera:
+def _open(spec: str, settings: Settings, clock: Clock, light_lux: float) -> Camera:
     kind, colon, path = spec.partition(":")
     match kind, bool(colon), bool(path):
         case "picamera2", False, False:
-            return LiveCamera(PiCamera(settings, clock))
+            return LiveCamera(PiCamera(settings, clock, light_lux))
         case "usb", False, False:
             return LiveCamera(UsbCamera(None, settings, clock))
         case "usb", True, True:

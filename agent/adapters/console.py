@@ -60,6 +60,10 @@ from agent.wire.events import event_kind
 
 log = logging.getLogger(__name__)
 
+SIMULATED = (
+    ", simulated door: whether a face is there in the flesh is looked at by level basic only"
+)
+
 _SUSPENDED = {
     Suspension.PAUSED: "paused at the door",
     Suspension.WITHDRAWN: "the consent was withdrawn",
@@ -146,7 +150,7 @@ def in_words(event: Event) -> str:  # noqa: C901, PLR0912, PLR0915 - one arm an 
     """Give one readable line."""
     match event:
         case Started():
-            return f"agent {event.version} ready{', simulated door' if event.simulated else ''}"
+            return f"agent {event.version} ready{SIMULATED if event.simulated else ''}"
         case Granted():
             sure = f"score {event.score:.2f} over {event.threshold:.2f}, {event.frames} frames"
             return f"granted to {event.subject} by {event.method} ({sure}{_crowd(event.faces)})"

@@ -14,13 +14,13 @@ import numpy as np
 from agent.adapters.formats import from_bgr, open_silently
 from agent.core.types import Frame, Pixels
 from agent.errors import DeviceError
-from agent.ports import Clock
+from agent.ports import Camera, Clock
 
 Picture: TypeAlias = tuple[float, Callable[[], Pixels]]
 """Seconds since the replay began at which it is due, and what decodes it to RGB."""
 
 
-class Replay:
+class Replay(Camera):
     """Hands out pictures when they are due, and the newest of those that are: as a camera does.
 
     A consumer that is slow misses the ones between. Each call of `frames` plays from the start.

@@ -94,6 +94,8 @@ PATTERNS: Mapping[Indication, Pattern] = MappingProxyType(
         Indication.RESUMED: _call(GREEN, SHORT, SHORT, LONG, SHORT),
         Indication.LEAVING: _call(RED, LONG, LONG, LONG, LONG),
         Indication.DOORBELL: _call(WHITE, SHORT, SHORT, LONG, LONG),
+        Indication.TURN_LEFT: _call(WHITE, LONG, SHORT, SHORT, SHORT),
+        Indication.TURN_RIGHT: _call(WHITE, LONG, LONG, SHORT, SHORT),
     }
 )
 
@@ -120,6 +122,7 @@ class GpioIndicator:
         self._news = True
         self._clicks = False
         self._lit = False
+        self._flash: bool | None = None
         self._thread = threading.Thread(target=self._run, name="indicator", daemon=True)
         self._thread.start()
 
@@ -143,10 +146,28 @@ class GpioIndicator:
             self._lit = on and self._wanted is not None
             self._changed.notify()
 
+    def flash(self, *, on: bool | None) -> None:
+        """Switch the light at once, whatever `light` says; None: as that says. Closed: do nothing.
+
+        Raises DeviceError where there is none, and where its line fails.
+        """
+        with self._changed:
+            self._flash = on if self._wanted is not None else None
+            if self._light is None:
+                if on is None:
+                    return
+                raise DeviceError("gpio: there is no light to flash: set [gpio] light")
+            with using(self._light, PURPOSE):
+                self._gpio.output(self._light, self._gpio.HIGH if self._burns else self._gpio.LOW)
+
+    @property
+    def _burns(self) -> bool:
+        return self._lit if self._flash is None else self._flash
+
     def close(self) -> None:
         """Go dark and silent; may be called again."""
         with self._changed:
-            self._wanted, self._lit = None, False
+            self._wanted, self._lit, self._flash = None, False, None
             self._changed.notify()
         self._thread.join()
 
@@ -179,7 +200,7 @@ class GpioIndicator:
     def _set(self, colours: str, *, sound: bool) -> None:
         lit = {line: colour in colours for colour, line in self._colours.items()}
         try:
-            for line, on in {**lit, self._buzzer: sound, self._light: self._lit}.items():
+            for line, on in {**lit, self._buzzer: sound, self._light: self._burns}.items():
                 if line is not None:
                     with using(line, PURPOSE):
                         self._gpio.output(line, self._gpio.HIGH if on else self._gpio.LOW)

@@ -2,14 +2,16 @@
 
 import contextlib
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from agent.adapters.formats import PATIENCE
+from agent.core.pad import Series
 from agent.core.types import Frame, Pixels
 from agent.errors import DeviceError
+from agent.ports import Camera, Switch
 
 SPARSE = 4
 """Each so manieth row and column is compared: noise is everywhere, and this is cheap."""
@@ -27,19 +29,15 @@ PROBATION = 10.0
 log = logging.getLogger(__name__)
 
 
-class Source(Protocol):
+class Source(Camera, Protocol):
     """What can be watched here: a camera that is opened by `frames` and closed with its end."""
 
     def frames(self) -> Generator[Frame, None, None]:
         """Yield frames until closed. Raises DeviceError."""
         ...
 
-    def close(self) -> None:
-        """End `frames`, from any thread; may be called again."""
-        ...
 
-
-class LiveCamera:
+class LiveCamera(Camera):
     """Hands on the pictures of a camera that are new; implements ports.Camera.
 
     A sensor's noise makes each picture differ from the one before, in the dark most of all. What is
@@ -74,6 +72,10 @@ class LiveCamera:
     def close(self) -> None:
         """End `frames`, from any thread; may be called again."""
         self._camera.close()
+
+    def series(self, lit: Sequence[bool], switch: Switch, until: float) -> Series | None:
+        """Have the camera take it: light that goes on and off shows that a sensor is not stuck."""
+        return self._camera.series(lit, switch, until)
 
     def _new(self, taken: Iterator[Frame]) -> Iterator[Frame]:
         before: Pixels | None = None

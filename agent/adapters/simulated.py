@@ -16,6 +16,7 @@ from agent.core.inputs import (
     TamperChanged,
 )
 from agent.core.types import SubjectId
+from agent.errors import DeviceError
 from agent.ports import Clock, Post
 
 
@@ -59,6 +60,11 @@ class SimulatedDoor(Pulse):
     def light(self, *, on: bool) -> None:
         """Remember whether the light is on."""
         self.lit = on
+
+    def flash(self, *, on: bool | None) -> None:
+        """Fail: a simulated light falls on nobody."""
+        if on is not None:
+            raise DeviceError("light: it is simulated: use [pad] level basic")
 
     def hold_enrol_button(self) -> None:
         """Hold the button for long enough."""

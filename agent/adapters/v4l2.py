@@ -14,7 +14,7 @@ from agent.adapters.formats import PATIENCE, age_of, from_bgr, open_silently, up
 from agent.config import Camera as Settings
 from agent.core.types import Frame
 from agent.errors import DeviceError
-from agent.ports import Clock
+from agent.ports import Camera, Clock
 
 BY_ID = Path("/dev/v4l/by-id")
 """Where udev names USB cameras; the Pi's own decoders have a /dev/video too, but no name here."""
@@ -25,7 +25,7 @@ EARLY = 0.75
 WIRING = "check its cable, or plug it into another port"
 
 
-class UsbCamera:
+class UsbCamera(Camera):
     """A camera of the USB Video Class; implements ports.Camera.
 
     device: as /dev/video0; None takes the first USB camera there is, each time anew. OpenCV's read

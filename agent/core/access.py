@@ -1,9 +1,13 @@
-"""What opens the door when: a face, a card or a PIN alone, or two of them together."""
+"""What opens the door when: a face, a card or a PIN alone, or two of them together.
+
+And how much is asked of a face before it counts.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.core.pad import PadLevel
 from agent.core.types import Method, Now, Span
 
 
@@ -23,23 +27,35 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """A mode for some of the week."""
+    """A mode for some of the week. pad: a level for it; None: that of all other hours."""
 
     spans: tuple[Span, ...]
     mode: Mode
+    pad: PadLevel | None = None
+
+    def cover(self, now: Now) -> bool:
+        """Say whether it is time for them."""
+        return any(span.start <= now.week_minute < span.end for span in self.spans)
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """mode: outside all hours. hours: the first that it is time for counts."""
+    """mode, pad: outside all hours. hours: the first that it is time for counts."""
 
     mode: Mode = Mode.ANY
     hours: tuple[Hours, ...] = ()
+    pad: PadLevel = PadLevel.BASIC
 
     @property
     def every_mode(self) -> frozenset[Mode]:
         """The modes that are in force at some hour."""
         return frozenset({self.mode, *(hours.mode for hours in self.hours)})
+
+    @property
+    def strictest(self) -> PadLevel:
+        """The highest level that is in force at some hour."""
+        levels = {self.pad, *(hours.pad for hours in self.hours)}
+        return max((level for level in PadLevel if level in levels), key=list(PadLevel).index)
 
 
 _FACES = frozenset({Method.FACE, Method.FACE_AND_PIN})
@@ -53,9 +69,17 @@ def modes(access: Access, now: Now) -> frozenset[Mode]:
     if not now.trusted:
         return access.every_mode
     for hours in access.hours:
-        if any(span.start <= now.week_minute < span.end for span in hours.spans):
+        if hours.cover(now):
             return frozenset({hours.mode})
     return frozenset({access.mode})
+
+
+def pad_level(access: Access, now: Now) -> PadLevel:
+    """Give the level in force; where the clock is not set, the strictest of all."""
+    if not now.trusted:
+        return access.strictest
+    in_force = (hours.pad for hours in access.hours if hours.cover(now))
+    return next(in_force, None) or access.pad
 
 
 def accepts(modes: Iterable[Mode], method: Method, *, has_face: bool) -> bool:

@@ -88,19 +88,25 @@ class Admission:
         together = accepts(in_force, Method.FACE_AND_PIN, has_face=True)
         return together and not accepts(in_force, Method.PIN, has_face=True)
 
-    def method(self, subject: Subject, factor: Factor, now: Now) -> Method | Reason | None:
+    def method(
+        self, subject: Subject, factor: Factor, now: Now, *, alone: bool = True
+    ) -> Method | Reason | None:
         """Say by which method this factor, with what was shown before, lets a subject in.
 
-        None where another factor must follow.
+        None where another factor must follow. alone: whether it may do without another at all.
         """
         objection = admissible(subject, now, biometric=factor is Factor.FACE)
-        return self.known_by(subject, factor, now) if objection is None else objection
+        if objection is not None:
+            return objection
+        return self.known_by(subject, factor, now, alone=alone)
 
-    def known_by(self, subject: Subject, factor: Factor, now: Now) -> Method | Reason | None:
+    def known_by(
+        self, subject: Subject, factor: Factor, now: Now, *, alone: bool = True
+    ) -> Method | Reason | None:
         """Say the same of somebody who may be known here, whether they may enter now or not."""
         in_force = modes(self._rules.access, now)
         has_face = subject.id in self._roll.gallery.subjects
-        if accepts(in_force, _ALONE[factor], has_face=has_face):
+        if alone and accepts(in_force, _ALONE[factor], has_face=has_face):
             return _ALONE[factor]
         together = [
             (other, method)
@@ -110,8 +116,7 @@ class Admission:
             if accepts(in_force, method, has_face=has_face)
         ]
         for other, method in together:
-            shown = self._shown.get(other)
-            if shown is not None and self._counts(shown, subject, now):
+            if self.waits(subject, other, now):
                 return method
         return None if together else Reason.METHOD_NOT_ALLOWED
 
@@ -133,6 +138,11 @@ class Admission:
             any(accepts([mode], each, has_face=False) for each in having if having[each])
             for mode in every
         )
+
+    def waits(self, subject: Subject, factor: Factor, now: Now) -> bool:
+        """Say whether a subject has shown a factor that waits for another."""
+        shown = self._shown.get(factor)
+        return shown is not None and self._counts(shown, subject, now)
 
     def spend(self) -> None:
         """Take what was shown as used: nobody is known twice by it."""

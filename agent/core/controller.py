@@ -5,6 +5,7 @@ card, in `remote` for a command, and here for the exit button. Whatever is stale
 unknown gives no Energise.
 """
 
+from agent.core.access import pad_level
 from agent.core.admission import Admission
 from agent.core.consent import Roll
 from agent.core.display import Display
@@ -33,6 +34,7 @@ from agent.core.events import (
     Part,
     Tampered,
 )
+from agent.core.examination import Examination
 from agent.core.guard import Guard
 from agent.core.inputs import (
     Acknowledged,
@@ -57,6 +59,7 @@ from agent.core.inputs import (
 from agent.core.lamp import Lamp
 from agent.core.matching import Calibration, Threshold
 from agent.core.orders import Delivered, Rejection
+from agent.core.pad import Examined
 from agent.core.portal import Portal
 from agent.core.reception import Reception
 from agent.core.remote import Remote
@@ -109,7 +112,9 @@ class Controller:
             self._enroller,
             self._admission,
             self._service,
+            Examination(outside.draw),
         )
+        self._pad = rules.access.strictest
 
     @property
     def lock_state(self) -> LockState:
@@ -135,17 +140,19 @@ class Controller:
             tamper=self._tampered,
             faults=tuple(sorted(self._faults)),
             rejected=dict(self._guard.rejected),
+            pad=self._pad,
         )
 
     @property
     def wake_at(self) -> float:
         """Monotonic seconds at which a Tick is due; infinity where none is."""
         parts = (self._door, self._enroller, self._portal, self._service, self._lamp)
-        deadlines = (part.deadline for part in parts)
+        deadlines = (part.deadline for part in (*parts, self._reception))
         return min((at for at in deadlines if at is not None), default=float("inf"))
 
     def handle(self, happened: Input, now: Now) -> list[Effect]:
         """Take one input and give the effects, to be done in order."""
+        self._pad = pad_level(self._rules.access, now)
         if self._roll.lapse(now):
             self._review()
         standing = self._roll.standing
@@ -174,9 +181,11 @@ class Controller:
             *self._portal.tick(now.monotonic),
             *self._service.tick(now.monotonic),
             *self._lamp.tick(now.monotonic),
+            *self._reception.tick(now),
         ]
         waiting = self._admission.deadline(now.monotonic)
-        ends = (self._door.deadline, self._enroller.deadline, self._service.deadline, waiting)
+        parts = (self._door, self._enroller, self._service, self._reception)
+        ends = (*(part.deadline for part in parts), waiting)
         busy = any(end is not None for end in ends)
         if not busy:
             effects += self._display.rest(now.monotonic, faulty=self._blocked)
@@ -188,15 +197,19 @@ class Controller:
         match happened:
             case Observed():
                 return self._observed(happened, now)
+            case Examined():
+                return self._reception.examined(happened, now)
             case StoreLoaded():
                 return self._loaded(happened, now)
             case EnrolButtonHeld():
+                self._reception.drop(now.monotonic)
                 return [*self._lamp.touched(now.monotonic), *self._button_held(happened, now)]
             case EnrolCommanded():
                 return self._enroller.commanded(
                     happened.subject, happened.code, now, faulty=self._blocked
                 )
             case EnrolButtonPressed():
+                self._reception.drop(now.monotonic)
                 if self._service.deadline is not None:
                     return self._service.pushed(now)
                 return self._enroller.abandon(EnrolmentFailure.CANCELLED)
@@ -305,7 +318,7 @@ class Controller:
         raised = Append(FaultRaised(fault.part, fault.reason))
         if fault.part not in FOR_FACES:
             return [raised]
-        self._reception.faulted()
+        self._reception.faulted(now.monotonic)
         self._admission.forget()
         ended_service = self._service.end() if fault.part in FOR_CODES else []
         ended = self._enroller.faulted()

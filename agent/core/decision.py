@@ -4,6 +4,7 @@ A single frame never decides: the pooled probe must pass the threshold in force,
 best subject of another household, and be borne out by enough frames each on its own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,9 @@ from agent.core.matching import (
     threshold_for,
 )
 from agent.core.types import Embedding, Float32, Gallery, Probe, Reason, Refusal, SubjectId
+
+LEAST_LATER = 2
+"""Frames of a face that is examined which must show who was recognised, at the least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,18 @@ class Judge:
         if not (enough and presentation.seconds >= self._rules.patience):
             return None
         return Refusal(reason or Reason.NO_MATCH)
+
+    def bears_out(self, match: Match, probes: Sequence[Probe]) -> bool:
+        """Say whether faces that were seen later are those of a match: in the mean, and most."""
+        if match.subject not in self._gallery.subjects or not len(probes) >= LEAST_LATER:
+            return False
+        if not {probe.embedding.model for probe in probes} == {self._gallery.model}:
+            return False
+        template = self._gallery.matrix[self._gallery.subjects.index(match.subject)]
+        floor = match.threshold - self._rules.agreement_slack
+        scores = [float(probe.embedding.vector @ template) for probe in probes]
+        agreeing = sum(score >= floor for score in scores)
+        return sum(scores) >= floor * len(scores) and 2 * agreeing > len(scores)
 
     def nearest(self, vector: Float32) -> Ranking | None:
         """Rank the subjects for one unit vector (D,), whatever the threshold."""

@@ -188,6 +188,8 @@ class Indication(StrEnum):
     RESUMED = "resumed"
     LEAVING = "leaving"
     DOORBELL = "doorbell"
+    TURN_LEFT = "turn_left"
+    TURN_RIGHT = "turn_right"
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +225,17 @@ class Light:
     """Switch the light at the door on or off."""
 
     on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Examine:
+    """Take a series of frames with the light on and off so, and say what it showed.
+
+    lit: whether it is on, frame by frame. until: monotonic seconds from which on nobody waits.
+    """
+
+    lit: tuple[bool, ...]
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +292,7 @@ Effect: TypeAlias = (
     | Drop
     | Show
     | Light
+    | Examine
     | Announce
     | AnnounceContact
     | MoveCursor

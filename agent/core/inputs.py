@@ -7,6 +7,7 @@ from typing import TypeAlias
 from agent.core.credentials import NO_ATTEMPTS, Attempts, Visitor
 from agent.core.events import Part
 from agent.core.orders import ControllerId, Delivered, TrustedController
+from agent.core.pad import Examined
 from agent.core.types import EnrolmentCode, Gallery, Probe, QualityIssue, Subject, SubjectId
 
 
@@ -16,7 +17,8 @@ class Observed:
 
     captured_at: monotonic seconds. faces: how many faces were in the frame. nearest: the probe of
     the largest face, or why there is none; None where there is no face. luma: mean of the frame, 0
-    to 255. moved: whether something in it did since the frame before.
+    to 255. moved: whether something in it did since the frame before. yaw: of the largest face, as
+    in Quality, also where it gives no probe; above 0 it looks to its own left. None where unknown.
     """
 
     captured_at: float
@@ -24,6 +26,7 @@ class Observed:
     nearest: Probe | QualityIssue | None
     luma: float = 128.0
     moved: bool = False
+    yaw: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,6 +146,7 @@ class Acknowledged:
 
 Input: TypeAlias = (
     Observed
+    | Examined
     | StoreLoaded
     | EnrolButtonHeld
     | EnrolCommanded

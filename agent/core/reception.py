@@ -1,14 +1,17 @@
 """What comes of who stands before the camera: a hint, a refusal, a grant, or an enrolee's frame."""
 
+from agent.core.access import pad_level
 from agent.core.admission import Admission, Factor
 from agent.core.consent import Roll
-from agent.core.decision import Judge, Match, Presentation
+from agent.core.decision import Judge, Presentation
 from agent.core.door import Door
 from agent.core.effects import Append, Effect, Indication, Show
 from agent.core.enroller import HINTS, Enroller
-from agent.core.events import Denied, Granted, LockedOut
+from agent.core.events import AttackPresented, Denied, Granted, LockedOut
+from agent.core.examination import CODE_FRAMES, Claim, Examination, Finding
 from agent.core.inputs import Observed
 from agent.core.matching import Calibration, Threshold
+from agent.core.pad import Cue, Examined, Liveness, PadLevel
 from agent.core.policy import Refusals
 from agent.core.rules import Rules
 from agent.core.selfservice import SelfService
@@ -41,6 +44,7 @@ class Reception:
         enroller: Enroller,
         admission: Admission,
         service: SelfService,
+        examination: Examination,
     ) -> None:
         self._rules = rules
         self._calibration = calibration
@@ -51,6 +55,7 @@ class Reception:
         self._presentation = Presentation(rules.recognition)
         self._admission = admission
         self._service = service
+        self._examination = examination
         self._retry_at = float("-inf")
         self._judge = Judge(rules.recognition, calibration, roll.gallery)
         self.decided_in: float | None = None
@@ -69,18 +74,23 @@ class Reception:
         """Compare with the gallery of the roll as it is now."""
         self._judge = Judge(self._rules.recognition, self._calibration, self._roll.gallery)
 
-    def faulted(self) -> None:
-        """Forget what was seen so far."""
+    def faulted(self, now: float) -> None:
+        """Forget what was seen so far. now: monotonic seconds."""
         self._presentation.clear()
+        self._examination.drop(now)
 
     def observe(self, seen: Observed, nearest: Probe | QualityIssue, now: Now) -> list[Effect]:
         """Take what a frame showed. nearest: of the face that decides."""
         if self._enroller.deadline is not None:
             self._presentation.clear()
+            self._examination.drop(now.monotonic)
             return self._enroller.observe(nearest, seen.captured_at, now, self._collision)
         if not self._admission.looks_at_faces(now):
             self._presentation.clear()
+            self._examination.drop(now.monotonic)
             return []
+        if self._examination.deadline is not None:
+            return self._conclude(self._examination.observed(seen, now.monotonic), now)
         if self._attempts.locked(now.monotonic):
             return [Show(Indication.WAIT)]
         if now.monotonic < self._retry_at:
@@ -91,36 +101,96 @@ class Reception:
         verdict = self._judge.judge(self._presentation)
         if verdict is None:
             return self._hint(Indication.LOOKING)
+        frames = len(self._presentation)
         if isinstance(verdict, Refusal):
-            return self._refuse(verdict, seen, now)
-        if self._service.serving == verdict.subject:
+            return self._refuse(verdict, frames, seen.faces, now)
+        return self._admit(Claim(verdict, frames, seen.faces, seen.captured_at), now)
+
+    def drop(self, now: float) -> None:
+        """Examine nobody any more who came for something else. now: monotonic seconds."""
+        self._examination.drop(now)
+
+    @property
+    def deadline(self) -> float | None:
+        """Monotonic seconds at which an examination ends; None without one."""
+        return self._examination.deadline
+
+    def examined(self, examined: Examined, now: Now) -> list[Effect]:
+        """Take what a series of frames showed."""
+        return self._conclude(self._examination.answered(examined, now.monotonic), now)
+
+    def tick(self, now: Now) -> list[Effect]:
+        """Do without an answer that did not come in time."""
+        return self._conclude(self._examination.tick(now.monotonic), now)
+
+    def _conclude(self, found: Finding | list[Effect] | None, now: Now) -> list[Effect]:
+        if not isinstance(found, Finding):
+            return found or []
+        if self._enroller.deadline is not None:
+            return []
+        claim, verdict = found.claim, found.verdict
+        recognised = claim.match.subject
+        if verdict.liveness is Liveness.ATTACK:
+            refused = self._refuse_claim(claim, Reason.PRESENTATION_ATTACK, now)
+            return [Append(AttackPresented(verdict.cue, CODE_FRAMES)), *refused]
+        if verdict.liveness is not Liveness.BONA_FIDE:
+            return self._admit(claim, now, unclear=verdict.cue)
+        if recognised in self._roll.standing and not self._judge.bears_out(
+            claim.match, found.probes
+        ):
+            # One face was shown to be recognised, and another one to be examined.
+            return self._refuse_claim(claim, Reason.INCONSISTENT, now)
+        return self._admit(claim, now, examined=True)
+
+    def _admit(
+        self, claim: Claim, now: Now, *, examined: bool = False, unclear: Cue | None = None
+    ) -> list[Effect]:
+        """Let in, or say why not, or what must come first.
+
+        examined: whether the face is there in the flesh. unclear: why that could not be told: then
+        it never does without a second factor.
+        """
+        subject = self._roll.standing.get(claim.match.subject)
+        if subject is None:
+            return []
+        if self._service.serving == subject.id:
             # Nobody opens the door by standing there while choosing.
             self._presentation.clear()
             return []
-        return self._admit(verdict, seen, now)
-
-    def _admit(self, match: Match, seen: Observed, now: Now) -> list[Effect]:
-        subject = self._roll.standing[match.subject]
         asked = self._service.asks
         if not asked and self._admission.rests(subject.id, now.monotonic):
             return []
         decide = self._admission.known_by if asked else self._admission.method
-        method = decide(subject, Factor.FACE, now)
+        method = decide(subject, Factor.FACE, now, alone=unclear is None)
         if isinstance(method, Reason):
-            return self._refuse(Refusal(method, subject.id), seen, now)
+            return self._refuse_claim(claim, method, now)
+        level = pad_level(self._rules.access, now)
+        if level is not PadLevel.BASIC and not examined and unclear is None:
+            return self._examine(claim, subject, level, now)
+        if method is None and unclear is not None and subject.credentials.pin is None:
+            hint = Indication.REFUSED if unclear is Cue.AMBIENT else Indication.LOOK_HERE
+            return self._refuse_claim(claim, Reason.NOT_TOLD_ALIVE, now, hint)
         if method is None:
             self._presentation.clear()
-            return self._admission.wait(subject, Factor.FACE, now)
+            # What cannot be told must not be tried until it can.
+            counted = [] if unclear is None else self._count(now)
+            return [*self._admission.wait(subject, Factor.FACE, now), *counted]
         if asked:
             self._presentation.clear()
             self._admission.spend()
             return self._service.identified(subject, method, now)
         # Whoever comes to enter is not who was choosing.
-        return [*self._service.end(), *self._grant(subject, method, match, seen, now)]
+        return [*self._service.end(), *self._grant(subject, method, claim, now)]
 
-    def _grant(
-        self, subject: Subject, method: Method, match: Match, seen: Observed, now: Now
-    ) -> list[Effect]:
+    def _examine(self, claim: Claim, subject: Subject, level: PadLevel, now: Now) -> list[Effect]:
+        self._presentation.clear()
+        if self._admission.waits(subject, Factor.FACE, now):
+            # Known already: nobody is lit again and again while looking for the keys.
+            return [Show(Indication.ENTER_PIN)]
+        return self._examination.begin(claim, subject, level, now.monotonic)
+
+    def _grant(self, subject: Subject, method: Method, claim: Claim, now: Now) -> list[Effect]:
+        match = claim.match
         grant = Grant(subject.id, method, match.score, now.monotonic)
         event = Granted(
             subject=subject.id,
@@ -128,27 +198,43 @@ class Reception:
             score=match.score,
             threshold=match.threshold,
             margin=match.margin,
-            frames=len(self._presentation),
-            faces=seen.faces,
-            latency_ms=(now.monotonic - seen.captured_at) * 1000.0,
+            frames=claim.frames,
+            faces=claim.faces,
+            latency_ms=(now.monotonic - claim.captured_at) * 1000.0,
         )
         self.decided_in = event.latency_ms
         self._attempts.granted()
         self._presentation.clear()
         return self._admission.admit(subject, grant, event)
 
-    def _refuse(self, refusal: Refusal, seen: Observed, now: Now) -> list[Effect]:
-        frames = len(self._presentation)
+    def _refuse_claim(
+        self,
+        claim: Claim,
+        reason: Reason,
+        now: Now,
+        hint: Indication = Indication.REFUSED,
+    ) -> list[Effect]:
+        refusal = Refusal(reason, claim.match.subject)
+        return self._refuse(refusal, claim.frames, claim.faces, now, hint)
+
+    def _refuse(
+        self,
+        refusal: Refusal,
+        frames: int,
+        faces: int,
+        now: Now,
+        hint: Indication = Indication.REFUSED,
+    ) -> list[Effect]:
         self._presentation.clear()
         self._retry_at = now.monotonic + self._rules.recognition.retry_after
-        effects: list[Effect] = [
-            Append(Denied(refusal.reason, refusal.subject, frames, seen.faces)),
-            Show(Indication.REFUSED),
-        ]
-        if self._attempts.refused(now.monotonic):
-            lockout = self._rules.lockout
-            effects.append(Append(LockedOut(lockout.refusals, lockout.seconds)))
-        return effects
+        denied = Denied(refusal.reason, refusal.subject, frames, faces)
+        return [Append(denied), Show(hint), *self._count(now)]
+
+    def _count(self, now: Now) -> list[Effect]:
+        if not self._attempts.refused(now.monotonic):
+            return []
+        lockout = self._rules.lockout
+        return [Append(LockedOut(lockout.refusals, lockout.seconds))]
 
     def _collision(self, template: Float32, household: str | None) -> SubjectId | None:
         ranking = self._judge.nearest(template)

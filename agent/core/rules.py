@@ -8,6 +8,7 @@ from agent.core.decision import Recognition
 from agent.core.enrolment import Enrolment
 from agent.core.events import Part
 from agent.core.orders import Read, Rejection, RemoteUnlock
+from agent.core.pad import PadLevel
 from agent.core.policy import Lockout
 from agent.core.throttle import Codes
 from agent.core.types import Notice, Subject, SubjectId
@@ -53,7 +54,7 @@ class Condition:
     fpir_met: whether it reaches the operator's target; sureness: the same in words, and what to do
     if not. last_decision_ms: from the deciding frame's capture to the last grant, None before the
     first. tamper: whether the case is open. rejected: how many commands did nothing since the
-    start, by reason.
+    start, by reason. pad: the level of presentation-attack detection in force.
     """
 
     residents: int
@@ -64,15 +65,18 @@ class Condition:
     tamper: bool
     faults: tuple[Part, ...]
     rejected: Mapping[Rejection, int]
+    pad: PadLevel = PadLevel.BASIC
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
     """What the core is lent, for it can neither read a wire nor draw lots.
 
-    read: reads a command. new_subject, new_challenge: make what nobody can guess.
+    read: reads a command. new_subject, new_challenge: make what nobody can guess. draw: gives a
+    number from 0 to below its argument, each as likely, that nobody can guess.
     """
 
     read: Read
     new_subject: Callable[[], SubjectId]
     new_challenge: Callable[[], str]
+    draw: Callable[[int], int]

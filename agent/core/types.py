@@ -306,6 +306,8 @@ class Reason(StrEnum):
     WRONG_CODE = "wrong_code"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     CLOCK_NOT_SET = "clock_not_set"
+    PRESENTATION_ATTACK = "presentation_attack"
+    NOT_TOLD_ALIVE = "not_told_alive"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from agent.core.types import Float32, Frame, Pixels
 from agent.errors import DeviceError
-from agent.ports import Clock
+from agent.ports import Camera, Clock
 
 WIDTH, HEIGHT = 1280, 720
 PHOTOGRAPHS = Path(__file__).parent / "photographs"
@@ -38,7 +38,7 @@ def photograph(name: str) -> Pixels:
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-class Stage:
+class Stage(Camera):
     """An empty corridor into which one person at a time may walk. Implements ports.Camera."""
 
     def __init__(self, fps: float, clock: Clock) -> None:

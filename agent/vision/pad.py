@@ -80,17 +80,15 @@ class Measured:
 class FlashPad:
     """Examines series of lit and unlit frames; keeps nothing from one to the next.
 
-    light_lux: illuminance of the door's light at 0.5 m, measured, lux. field_of_view: degrees along
-    the longer side of the picture.
+    light_lux: illuminance of the door's light at 0.5 m, measured, lux. share: how much of the
+    longer side of the camera's picture the longer side of the frames is, above 0 to 1.
     """
 
-    def __init__(
-        self, pipeline: "Pipeline", light_lux: float, field_of_view: float = FIELD_OF_VIEW
-    ) -> None:
+    def __init__(self, pipeline: "Pipeline", light_lux: float, share: float = 1.0) -> None:
         self._pipeline = pipeline
         self._light = light_lux
         # In longer sides of the picture.
-        self._focal = 0.5 / tan(radians(field_of_view) / 2)
+        self._focal = 0.5 / tan(radians(FIELD_OF_VIEW) / 2) / share
 
     def __call__(self, series: Series) -> Examined:
         """Say whether the nearest face is there in the flesh. Raises ModelError.

@@ -1,5 +1,6 @@
 """Frames to observations: find, locate, align, assess, and only then embed."""
 
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from agent.core.inputs import Observed
@@ -8,7 +9,7 @@ from agent.vision.align import align
 from agent.vision.detect import FAR, NEAR, Detector, Landmarker, Mesh
 from agent.vision.embed import Embedder
 from agent.vision.models import load_model
-from agent.vision.quality import assess, is_cut_off, issue
+from agent.vision.quality import assess, is_cut_off, issue, yaw_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,8 +45,11 @@ class Pipeline:
     def __call__(self, frame: Frame) -> Observed:
         """Look at one frame. Raises ModelError where a model does not do its part."""
         faces, mesh = self.nearest(frame.pixels)
-        nearest = None if mesh is None else self.probe(frame.pixels, mesh)
-        return Observed(frame.captured_at, faces, nearest)
+        if mesh is None:
+            return Observed(frame.captured_at, faces, None)
+        yaw = yaw_of(mesh.points)
+        known = yaw if isfinite(yaw) else None
+        return Observed(frame.captured_at, faces, self.probe(frame.pixels, mesh), yaw=known)
 
     def nearest(self, pixels: Pixels) -> tuple[int, Mesh | None]:
         """Give how many faces (H, W, 3) RGB has, and the mesh of the largest. Raises ModelError."""

@@ -44,10 +44,15 @@ def assess(mesh: Mesh, aligned: AlignedFace) -> Quality:
             eye_distance=float(np.linalg.norm(right - left)),
             sharpness=float(cv2.Laplacian(luma, cv2.CV_32F).var()),
             exposure=float(luma.mean()),
-            yaw=_slant(points[LEFT_CHEEK], points[RIGHT_CHEEK]) / PROFILE,
+            yaw=yaw_of(points),
             pitch=(_slant(points[CHIN], points[FOREHEAD]) - LEVEL) / PROFILE,
             eyes_open=eyes_open(points),
         )
+
+
+def yaw_of(points: Float32) -> float:
+    """Give the yaw of a mesh (468, 3), as in Quality; above 0 it looks to its own left."""
+    return _slant(points[LEFT_CHEEK], points[RIGHT_CHEEK]) / PROFILE
 
 
 def eyes_open(points: Float32) -> float:

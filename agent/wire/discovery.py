@@ -210,7 +210,9 @@ def _entities(door: str) -> dict[str, _Config]:
             # All digits, because 1e-05 would be shown as such.
             **_read("sensor", state, "'%.6f' % (value_json.fpir * 100)"),
             **_attributes(
-                state, "{'target_met': value_json.fpir_met, 'in_words': value_json.sureness}"
+                state,
+                "{'target_met': value_json.fpir_met, 'in_words': value_json.sureness, "
+                "'pad': value_json.pad}",
             ),
             "name": "False admission rate",
             "icon": "mdi:account-question",

@@ -9,6 +9,7 @@ from msgspec import Meta
 from agent.core.effects import Answer
 from agent.core.events import DuressSignalled, Part
 from agent.core.orders import Rejection
+from agent.core.pad import PadLevel
 from agent.core.rules import Condition
 from agent.core.types import Suspension
 from agent.ports import Recorded, SubjectRow
@@ -26,6 +27,7 @@ class State(msgspec.Struct, frozen=True):
     if not. last_decision_ms: from the deciding frame's capture to the last grant, None before the
     first. tamper: whether the case is open. refused: how many commands did nothing since the start,
     by reason. log_begins: number of the oldest event that the log has left, or that of the next.
+    pad: the level of presentation-attack detection.
     """
 
     v: Version
@@ -38,6 +40,7 @@ class State(msgspec.Struct, frozen=True):
     faults: tuple[Part, ...]
     refused: dict[Rejection, int]
     log_begins: Annotated[int, Meta(ge=1)]
+    pad: PadLevel
 
 
 class Outline(msgspec.Struct, frozen=True):
@@ -125,6 +128,7 @@ def encode_state(condition: Condition, log_begins: int) -> bytes:
             faults=condition.faults,
             refused=dict(condition.rejected),
             log_begins=log_begins,
+            pad=condition.pad,
         )
     )
 

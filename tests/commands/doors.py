@@ -151,7 +151,9 @@ class Door:
             self.booted_at = self._now().monotonic
         self.broken, self.cut_before = set(), None
         self.store = new_store(self._folder / "doorward.db", f"boot-{self._boots}")
-        outside = Outside(read_command, lambda: SubjectId("s-" + "0" * 16), _new_challenge)
+        outside = Outside(
+            read_command, lambda: SubjectId("s-" + "0" * 16), _new_challenge, lambda _: 0
+        )
         self.controller = Controller(self._rules, CALIBRATION, outside)
 
     def load(self) -> None:

@@ -162,6 +162,59 @@ def test_the_light_goes_on_and_off_whatever_is_on_show(panel: Panel) -> None:
     assert panel.levels() == (1, 0, 0, 0)
 
 
+def test_a_flash_is_lit_before_the_call_returns_and_then_the_light_is_as_it_was(
+    panel: Panel,
+) -> None:
+    for lit in (False, True):
+        panel.indicator.light(on=lit)
+        assert eventually(lambda: panel.board.chip.level(LIGHT) == lit)  # noqa: B023 - at once
+        for on in (True, False, True, False):
+            panel.indicator.flash(on=on)
+            assert panel.board.chip.level(LIGHT) == on
+        panel.indicator.flash(on=None)
+        assert panel.board.chip.level(LIGHT) == lit
+
+
+def test_what_the_lamp_is_told_during_a_flash_counts_after_it(panel: Panel) -> None:
+    panel.indicator.flash(on=False)
+    panel.indicator.light(on=True)
+    panel.indicator.show(Indication.FAULT)
+    assert eventually(lambda: panel.levels() == (1, 0, 0, 0))
+    assert panel.board.chip.level(LIGHT) == 0
+    panel.indicator.flash(on=None)
+    assert panel.board.chip.level(LIGHT) == 1
+
+
+def test_nothing_flashes_once_it_is_closed(panel: Panel) -> None:
+    panel.indicator.flash(on=True)
+    panel.indicator.close()
+    assert panel.board.chip.level(LIGHT) == 0
+    panel.indicator.flash(on=True)
+    assert panel.board.chip.level(LIGHT) == 0
+
+
+def test_a_light_that_does_not_obey_is_told_in_one_line() -> None:
+    gpio = simulated_gpio()
+    indicator = GpioIndicator(gpio, LINES)
+    gpio.broken[LIGHT] = "I/O error"
+    with pytest.raises(DeviceError, match=r"^gpio: line 12 \(LED, buzzer or light\): I/O error"):
+        indicator.flash(on=True)
+    del gpio.broken[LIGHT]
+    indicator.close()
+
+
+def test_a_door_without_a_light_flashes_nothing_and_says_so() -> None:
+    without: list[Indicator] = [
+        GpioIndicator(simulated_gpio(), Lines()),
+        SimulatedDoor(SystemClock(), lambda: SubjectId("s-1")),
+    ]
+    for indicator in without:
+        indicator.flash(on=None)
+        with pytest.raises(DeviceError, match="light"):
+            indicator.flash(on=True)
+        indicator.close()
+
+
 def test_close_leaves_it_dark_and_silent(panel: Panel) -> None:
     panel.indicator.show(Indication.REFUSED)
     panel.indicator.light(on=True)
@@ -286,6 +339,8 @@ def test_any_two_indications_that_sound_differ_to_who_sees_nothing() -> None:
         Indication.RESUMED,
         Indication.LEAVING,
         Indication.DOORBELL,
+        Indication.TURN_LEFT,
+        Indication.TURN_RIGHT,
     ],
 )
 def test_every_outcome_and_every_question_can_be_heard(outcome: Indication) -> None:

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from agent.adapters.live import DARK, PROBATION, LiveCamera
+from agent.adapters.live import DARK, PROBATION, LiveCamera, Source
 from agent.core.types import Frame, Pixels
 from agent.errors import DeviceError
 
@@ -15,7 +15,7 @@ FPS = 8.0
 SHAPE = (72, 128, 3)
 
 
-class Scripted:
+class Scripted(Source):
     """A camera that gives what it is told to, eight a second, the next script at each start."""
 
     def __init__(self, *scripts: Iterable[Pixels | str]) -> None:

@@ -8,11 +8,12 @@ from agent.adapters.region import RegionCamera
 from agent.config import Camera as Settings, parse_config
 from agent.core.types import Frame
 from agent.errors import ConfigError
+from agent.ports import Camera
 from tests.contracts.clocks import MovedClock
 from tests.contracts.pictures import BLUE, GREEN, QUADRANTS, RED, WHITE, corners, write_picture
 
 
-class One:
+class One(Camera):
     """A camera of one frame."""
 
     def __init__(self, frame: Frame) -> None:

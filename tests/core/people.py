@@ -179,6 +179,9 @@ def wish_in(delivered: Delivered) -> Leave:
 
 
 OUTSIDE = Outside(
-    lambda delivered, _: wish_in(delivered), lambda: SubjectId("s-new"), lambda: "challenge"
+    lambda delivered, _: wish_in(delivered),
+    lambda: SubjectId("s-new"),
+    lambda: "challenge",
+    lambda below: below // 2,
 )
 """What a core is lent that takes no commands but of those who leave."""

@@ -115,7 +115,13 @@ MUTANTS: dict[str, list[Edit]] = {
     "by a clock that is not set the mode outside all hours counts": [
         (ACCESS, "{self.mode, *(hours.mode for hours in self.hours)}", "{self.mode}")
     ],
-    "a clock that is not set is believed": [(ACCESS, "if not now.trusted:", "if False:")],
+    "a clock that is not set is believed": [
+        (
+            ACCESS,
+            "if not now.trusted:\n        return access.every",
+            "if False:\n        return access.every",
+        )
+    ],
     "there are no hours": [
         (ACCESS, "for hours in access.hours:\n", "for hours in access.hours[:0]:\n")
     ],
@@ -279,12 +285,12 @@ MUTANTS: dict[str, list[Edit]] = {
         (POLICY, "if subject.suspended is Suspension.PAUSED:", "if False:")
     ],
     "whoever stands there while choosing is let in": [
-        (RECEPTION, "if self._service.serving == verdict.subject:", "if False:")
+        (RECEPTION, "if self._service.serving == subject.id:", "if False:")
     ],
     "somebody else's face is ignored while one chooses": [
         (
             RECEPTION,
-            "if self._service.serving == verdict.subject:",
+            "if self._service.serving == subject.id:",
             "if self._service.serving is not None:",
         )
     ],

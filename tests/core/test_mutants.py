@@ -54,7 +54,9 @@ MUTANTS: dict[str, list[Edit]] = {
     # --- faults -----------------------------------------------------------------------------------
     "a fault admits": [(CONTROLLER, "if self._blocked or seen.nearest", "if seen.nearest")],
     "a fault leaves the door open": [(CONTROLLER, "else self._door.lock()", "else []")],
-    "evidence outlives a fault": [(CONTROLLER, "        self._reception.faulted()\n", "")],
+    "evidence outlives a fault": [
+        (CONTROLLER, "        self._reception.faulted(now.monotonic)\n", "")
+    ],
     "a cooldown outlives a fault": [
         (ADMISSION, "to be.\n        self._rests_until.clear()", "to be.")
     ],
@@ -85,7 +87,7 @@ MUTANTS: dict[str, list[Edit]] = {
     ],
     "a stranger is admitted": [
         (DECISION, "or not ranking.best.score >= self.threshold.cosine", ""),
-        (DECISION, "- self._rules.agreement_slack", "- 2"),
+        (DECISION, "cosine - self._rules.agreement_slack", "cosine - 2"),
     ],
     "a stranger is named": [
         (

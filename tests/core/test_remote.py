@@ -131,7 +131,7 @@ class Site:
             remote_unlock=self.mode,
             notice=NOTICE,
         )
-        outside = Outside(self.reads, lambda: NEW, lambda: "challenge")
+        outside = Outside(self.reads, lambda: NEW, lambda: "challenge", lambda below: below - 1)
         self.controller = Controller(rules, CALIBRATION, outside)
         self.give(self.store)
         assert self.give(Tick()) == [SendChallenge("challenge")]

@@ -35,7 +35,7 @@ from agent.core.types import (
 )
 from agent.errors import DeviceError, StoreError
 from agent.housekeeping import Housekeeping
-from agent.ports import Post, Recorded, Reporter
+from agent.ports import Camera, Post, Recorded, Reporter
 from agent.runtime import Door, Runtime
 from tests.contracts.waiting import DEADLINE
 from tests.core.people import CALIBRATION, MODEL, NOTICE, Person
@@ -50,7 +50,7 @@ RULES = Rules(
 )
 
 
-class Corridor:
+class Corridor(Camera):
     """Camera and vision in one: a frame shows whoever stands there, and that they move.
 
     Frames come at 50 a second.

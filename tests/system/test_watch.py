@@ -2,14 +2,19 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Self
 
 import numpy as np
 import pytest
 
+from agent.adapters.simulated import SimulatedDoor
+from agent.core.effects import Examine
 from agent.core.events import Part
 from agent.core.inputs import Faulted, Input, Observed, Recovered, Tick
-from agent.core.types import Frame, Pixels, QualityIssue
+from agent.core.pad import Cue, Examined, Liveness, Series, Verdict
+from agent.core.types import Frame, Pixels, QualityIssue, SubjectId
 from agent.errors import DeviceError
+from agent.ports import Camera, Switch
 from agent.watch import ATTENTION, IDLE_EVERY, PATIENCE, Watch
 from tests.contracts.clocks import MovedClock
 from tests.contracts.waiting import DEADLINE
@@ -20,7 +25,7 @@ OTHER = STILL.copy()
 OTHER[20:60, 30:80] = 200
 
 
-class Eyes:
+class Eyes(Camera):
     """A camera and a vision that do as they are told, and the inbox."""
 
     def __init__(
@@ -30,10 +35,11 @@ class Eyes:
         self._faces = faces or set()
         self._clock = MovedClock()
         self._closed = threading.Event()
+        self.door = SimulatedDoor(self._clock, lambda: SubjectId("s-1"))
         self.looked: list[int] = []
         self.posted: list[Input] = []
         self.alive: list[bool] = []
-        self.watch = Watch(self, self.see, self._clock, self.posted.append)
+        self.watch = Watch(self, self.see, None, self.door, self._clock, self.posted.append)
 
     def frames(self) -> Iterator[Frame]:
         while self._pictures and not self._closed.is_set():
@@ -54,7 +60,7 @@ class Eyes:
             return Observed(frame.captured_at, 1, QualityIssue.TOO_FAR)
         return Observed(frame.captured_at, 0, None)
 
-    def run(self) -> "Eyes":
+    def run(self) -> Self:
         self.watch.start()
         self.watch._thread.join(DEADLINE)  # noqa: SLF001 - it ends with the replay
         assert self.watch.over
@@ -114,3 +120,82 @@ def test_a_camera_that_fails_is_a_fault_and_one_that_is_back_is_none(
     fault = Faulted(Part.CAMERA, "camera: gone: plug it in")
     assert kinds == [Recovered(Part.CAMERA), fault, fault, Recovered(Part.CAMERA)]
     assert caplog.text.count("camera: gone") == 1
+
+
+# --- examining ------------------------------------------------------------------------------------
+
+CODE = (False, True, True, False, True, False)
+ALIVE = Verdict(Liveness.BONA_FIDE, Cue.ALL)
+
+
+class Flashlit(Eyes):
+    """Eyes that are asked to examine with the third frame, and a light that remembers."""
+
+    def __init__(self, series: Series | DeviceError | None, until: float = 1e9) -> None:
+        super().__init__([STILL] * 8)
+        self._series = series
+        self.asked = Examine(CODE, until)
+        self.switched: list[bool | None] = []
+        self.examined: list[Series] = []
+        self.door.flash = lambda *, on: self.switched.append(on)  # type: ignore[method-assign]
+        self.watch = Watch(self, self.see, self.pad, self.door, self._clock, self.posted.append)
+
+    def frames(self) -> Iterator[Frame]:
+        for number, frame in enumerate(super().frames()):
+            if number == 2:
+                self.watch.examine(self.asked)
+            yield frame
+
+    def series(self, lit: Sequence[bool], switch: Switch, until: float) -> Series | None:
+        assert until == self.asked.until
+        for on in lit:
+            switch(on)
+        if isinstance(self._series, DeviceError):
+            raise self._series
+        return self._series
+
+    def pad(self, series: Series) -> Examined:
+        self.examined.append(series)
+        return Examined(100.0, ALIVE, ())
+
+
+SERIES = Series((Frame(STILL, 100.0),) * 6, CODE, 100.0)
+
+
+def test_whoever_is_asked_for_is_examined_between_two_frames() -> None:
+    eyes = Flashlit(SERIES).run()
+    [examined] = [each for each in eyes.posted if isinstance(each, Examined)]
+    assert examined.verdict is ALIVE
+    assert eyes.examined == [SERIES]
+    assert eyes.switched == [*CODE, None]
+
+
+def test_nobody_is_examined_for_whom_nobody_waits_any_more() -> None:
+    eyes = Flashlit(SERIES, until=100.0).run()
+    assert not [each for each in eyes.posted if isinstance(each, Examined)]
+    assert eyes.switched == []
+
+
+def test_a_series_that_could_not_be_taken_is_no_answer_and_leaves_the_light_alone() -> None:
+    eyes = Flashlit(None).run()
+    assert not [each for each in eyes.posted if isinstance(each, Examined | Faulted)]
+    assert eyes.switched == [*CODE, None]
+
+
+def test_a_camera_that_fails_while_it_examines_is_a_fault_and_leaves_the_light_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agent.watch.RETRY_EVERY", 0.0)
+    eyes = Flashlit(DeviceError("camera: gone")).run()
+    assert Faulted(Part.CAMERA, "camera: gone") in eyes.posted
+    assert not [each for each in eyes.posted if isinstance(each, Examined)]
+    assert eyes.switched[:7] == [*CODE, None]
+
+
+def test_a_door_that_examines_nothing_says_so_as_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.watch.RETRY_EVERY", 0.0)
+    eyes = Eyes([STILL] * 3)
+    eyes.watch.examine(Examine(CODE, 1e9))
+    eyes.run()
+    [fault] = [each for each in eyes.posted if isinstance(each, Faulted)]
+    assert "set [pad] level to basic" in fault.reason

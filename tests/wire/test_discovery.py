@@ -69,6 +69,7 @@ STATE = {
     "faults": [],
     "refused": {"forged": 3, "stale": 2},
     "log_begins": 1,
+    "pad": "flash",
 }
 KEYS = [
     "lock",
@@ -368,7 +369,7 @@ def test_a_flag_is_on_when_something_is_wrong(
     ("key", "attributes"),
     [
         ("problem", {"faults": ["camera"]}),
-        ("fpir", {"target_met": True, "in_words": STATE["sureness"]}),
+        ("fpir", {"target_met": True, "in_words": STATE["sureness"], "pad": "flash"}),
         ("refused", {"forged": 3, "stale": 2}),
     ],
 )

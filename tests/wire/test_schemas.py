@@ -70,6 +70,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "faults": ["camera"],
         "refused": {"forged": 2},
         "log_begins": 1,
+        "pad": "flash",
     },
     "event": {
         "v": 1,

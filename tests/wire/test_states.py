@@ -10,6 +10,7 @@ from agent.adapters.link import PACKET
 from agent.core.effects import Answer
 from agent.core.events import DuressSignalled, Part
 from agent.core.orders import Operation, Rejection
+from agent.core.pad import PadLevel
 from agent.core.rules import Condition
 from agent.core.types import SubjectId, Suspension
 from agent.ports import Recorded, SubjectRow
@@ -84,6 +85,7 @@ def test_what_the_door_is_like_is_told_in_the_words_that_are_documented() -> Non
         tamper=True,
         faults=(Part.CAMERA, Part.STORE),
         rejected={Rejection.FORGED: 3, Rejection.CLOCK_NOT_SET: 1},
+        pad=PadLevel.FLASH_AND_CHALLENGE,
     )
     assert read(encode_state(condition, 7)) == {
         "v": 1,
@@ -96,6 +98,7 @@ def test_what_the_door_is_like_is_told_in_the_words_that_are_documented() -> Non
         "faults": ["camera", "store"],
         "refused": {"forged": 3, "clock_not_set": 1},
         "log_begins": 7,
+        "pad": "flash+challenge",
     }
 
 

@@ -1,0 +1,177 @@
+"""Whether a face that was recognised is there in the flesh: it is asked, and the answer waited for.
+
+A code of light and dark, drawn anew each time, goes to who holds camera and light; what comes back
+is an `Examined`. At the highest level the head must turn before that, to sides and at times that
+are drawn as well. No answer in time, and no turn as asked, count as unclear and never as a pass.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise, product
+
+from agent.core.decision import Match
+from agent.core.effects import Effect, Examine, Indication, Show
+from agent.core.inputs import Observed
+from agent.core.pad import Cue, Examined, Liveness, PadLevel, Verdict
+from agent.core.rules import patience
+from agent.core.types import Probe, Subject
+
+CODE_FRAMES = 6
+MOST_FLASHES = 2
+"""Times that the light goes on in one code; with `RESTS` never more than three in a second, which
+may set off seizures (WCAG 2.3.1), also where it burnt before."""
+RESTS = 1.0
+"""Seconds from one examination to the next, at the least."""
+ANSWERS = 3.0
+"""Seconds within which a code must be answered: a camera at 10 frames a second takes one of them to
+lock its exposure."""
+
+
+def _serves(code: tuple[bool, ...]) -> bool:
+    changes = [(a, b) for a, b in pairwise((False, *code)) if a is not b]
+    flashes = sum(b for _, b in changes)
+    alike = code[0] is False
+    within = len(changes) - (not alike)
+    return 2 <= sum(code) <= CODE_FRAMES - 2 and within >= 2 and flashes <= MOST_FLASHES  # noqa: PLR2004
+
+
+CODES: tuple[tuple[bool, ...], ...] = tuple(
+    code for code in product((False, True), repeat=CODE_FRAMES) if _serves(code)
+)
+"""Whether the light is on, frame by frame: either at least twice, with at least two changes."""
+
+LEFT, RIGHT = 1.0, -1.0
+"""Sides of who stands there, as signs of the yaw."""
+COMMANDS = {LEFT: Indication.TURN_LEFT, RIGHT: Indication.TURN_RIGHT}
+TURNS = tuple(product((LEFT, RIGHT), repeat=2))
+"""What may be asked of a head, one after the other."""
+TURNED, STRAIGHT = 0.45, 0.25
+"""Yaw from which on a head is turned, and up to which it is not. Waved photographs reach 0.30."""
+TURN_SECONDS = 5.0
+"""Seconds from a command, which takes two to be heard, within which the head must turn; and from a
+turn, be straight again."""
+PAUSE, PAUSES = 0.1, 10
+"""A command comes up to 9 of these seconds after the head is to be straight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A face was recognised, in so many frames, with so many faces in view.
+
+    captured_at: monotonic seconds, of the frame that decided.
+    """
+
+    match: Match
+    frames: int
+    faces: int
+    captured_at: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finding:
+    """What came of examining a claim. probes: of the face that was examined."""
+
+    claim: Claim
+    verdict: Verdict
+    probes: tuple[Probe, ...] = ()
+
+
+class Examination:
+    """At most one at a time. deadline: monotonic seconds at which it ends; None without one.
+
+    draw: gives a number from 0 to below its argument that nobody can guess.
+    """
+
+    def __init__(self, draw: Callable[[int], int]) -> None:
+        self._draw = draw
+        self._claim: Claim | None = None
+        self._turns: list[float] = []
+        self._seconds = TURN_SECONDS
+        self._straight = False
+        self._next_at = 0.0
+        self._commanded_at: float | None = None
+        self._flashed_at: float | None = None
+        self._rests_until = float("-inf")
+        self.deadline: float | None = None
+
+    def begin(self, claim: Claim, subject: Subject, level: PadLevel, now: float) -> list[Effect]:
+        """Examine whoever made a claim, unless the last examination was just now.
+
+        now: monotonic seconds.
+        """
+        if not now >= self._rests_until:
+            return []
+        self._claim = claim
+        if level is not PadLevel.FLASH_AND_CHALLENGE:
+            return self._flash(now)
+        self._turns = list(TURNS[self._draw(len(TURNS))])
+        self._seconds = patience(TURN_SECONDS, subject)
+        return self._straighten(now)
+
+    def observed(self, seen: Observed, now: float) -> Finding | list[Effect]:
+        """Take what a frame showed while the head is to turn. now: monotonic seconds."""
+        if self._flashed_at is not None or seen.yaw is None:
+            return []
+        if self._commanded_at is None:
+            return self._between(seen.yaw, now)
+        if not seen.captured_at > self._commanded_at:
+            return []
+        turned = seen.yaw * self._turns[0]
+        if turned <= -TURNED:
+            return self._end(Verdict(Liveness.UNCLEAR, Cue.TURN), now)
+        if not turned >= TURNED:
+            return []
+        del self._turns[0]
+        return self._straighten(now)
+
+    def answered(self, examined: Examined, now: float) -> Finding | None:
+        """Take what a series showed, if it was taken for the code that was given out last."""
+        if self._flashed_at is None or not self._flashed_at <= examined.captured_at <= now:
+            return None
+        return self._end(examined.verdict, now, examined.probes)
+
+    def tick(self, now: float) -> Finding | None:
+        """End what was not answered in time. now: monotonic seconds."""
+        if self.deadline is None or now < self.deadline:
+            return None
+        cue = Cue.TURN if self._flashed_at is None else Cue.MOTION
+        return self._end(Verdict(Liveness.UNCLEAR, cue), now)
+
+    def drop(self, now: float) -> None:
+        """Forget it: what it was for is over. now: monotonic seconds."""
+        if self._claim is not None:
+            self._end(Verdict(Liveness.UNCLEAR, Cue.MOTION), now)
+
+    def _between(self, yaw: float, now: float) -> Finding | list[Effect]:
+        if not abs(yaw) <= STRAIGHT:
+            # Whoever turns before being asked to was not told when by the door.
+            early = self._straight and abs(yaw) >= TURNED
+            return self._end(Verdict(Liveness.UNCLEAR, Cue.TURN), now) if early else []
+        self._straight = True
+        if not now >= self._next_at:
+            return []
+        if not self._turns:
+            return self._flash(now)
+        self._commanded_at = now
+        self.deadline = now + self._seconds
+        return [Show(COMMANDS[self._turns[0]])]
+
+    def _straighten(self, now: float) -> list[Effect]:
+        self._commanded_at, self._straight = None, False
+        self._next_at = now + PAUSE * self._draw(PAUSES)
+        self.deadline = self._next_at + self._seconds
+        return [Show(Indication.LOOK_HERE)]
+
+    def _flash(self, now: float) -> list[Effect]:
+        self._flashed_at = now
+        self.deadline = now + ANSWERS
+        return [Examine(CODES[self._draw(len(CODES))], self.deadline)]
+
+    def _end(self, verdict: Verdict, now: float, probes: tuple[Probe, ...] = ()) -> Finding:
+        claim = self._claim
+        if claim is None:  # pragma: no cover - nobody ends what was not begun
+            message = "there is no examination"
+            raise RuntimeError(message)
+        self._claim = self.deadline = self._commanded_at = self._flashed_at = None
+        self._rests_until = now + RESTS
+        return Finding(claim, verdict, probes)

@@ -1,0 +1,434 @@
+"""Whether a recognised face is there in the flesh: who is asked, and what comes of the answer."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from agent.core.access import Access, Hours, Mode, pad_level
+from agent.core.effects import Effect, Indication, Light
+from agent.core.events import AttackPresented, Denied, LockedOut, Part, SelfServiceBegun
+from agent.core.examination import ANSWERS, CODES, RESTS
+from agent.core.inputs import EnrolCommanded, Faulted, Observed, Recovered
+from agent.core.pad import Cue, Examined, PadLevel, Verdict
+from agent.core.policy import Lockout
+from agent.core.rules import Rules
+from agent.core.types import EnrolmentCode, QualityIssue, Span, SubjectId, Terms
+from tests.core.entries import AGE, events, holding, memory, opened, shown
+from tests.core.examining import ALIVE, CHALLENGE, FLASH, MOVED, SCREEN, SUN, Lit, asked
+from tests.core.people import NOTICE, now_at, somebody
+
+ADA, BEN, STRANGER = somebody("ada"), somebody("ben"), somebody("stranger")
+PIN = "2468"
+NIGHT = (Span(0, 360),)
+
+
+def door(rules: Rules = FLASH, **changes: object) -> Lit:
+    return Lit(memory(ADA, BEN, held={ADA: holding(PIN, "card")}, **changes), rules)  # type: ignore[arg-type]
+
+
+def with_mode(mode: Mode, pad: PadLevel = PadLevel.FLASH) -> Rules:
+    return Rules(access=Access(mode, pad=pad), notice=NOTICE)
+
+
+def reasons(effects: Sequence[Effect]) -> list[str]:
+    return [each.reason for each in events(effects) if isinstance(each, Denied)]
+
+
+# --- who is examined ------------------------------------------------------------------------------
+
+
+def test_a_match_is_examined_before_the_door_opens() -> None:
+    lit = door()
+    effects = lit.stand(ADA)
+
+    [examine] = asked(effects)
+    assert examine.lit in CODES
+    assert examine.until == pytest.approx(lit.at + ANSWERS)
+    assert opened(effects) == []
+    assert opened(lit.answer(ALIVE, ADA)) == [(ADA.id, "face")]
+
+
+def test_at_level_basic_nobody_is() -> None:
+    lit = door(Rules(notice=NOTICE))
+    effects = lit.stand(ADA)
+    assert (asked(effects), opened(effects)) == ([], [(ADA.id, "face")])
+
+
+def test_strangers_are_never_lit() -> None:
+    lit = door()
+    assert asked(lit.stand(STRANGER, 9)) == []
+
+
+def test_whoever_may_not_enter_is_not_lit_but_refused() -> None:
+    lit = door(revoked=True)
+    effects = lit.stand(ADA)
+    assert (asked(effects), reasons(effects)) == ([], ["revoked"])
+
+
+def test_nothing_is_looked_at_until_the_answer() -> None:
+    lit = door()
+    lit.stand(ADA)
+    assert lit.stand(ADA, 6) == []
+    assert lit.stand(STRANGER, 2) == []
+
+
+def test_the_code_has_both_light_and_dark_and_changes() -> None:
+    for code in CODES:
+        assert len(code) == 6
+        assert 2 <= sum(code) <= 4
+        assert sum(a is not b for a, b in pairwise(code)) >= 2
+    assert len(CODES) > 30
+
+
+@pytest.mark.parametrize("burns", [False, True])
+def test_no_code_flashes_more_than_three_times_with_a_pause_after_it(burns: bool) -> None:
+    for code in CODES:
+        levels = (burns, *code, burns)
+        on = sum(b and not a for a, b in pairwise(levels))
+        off = sum(a and not b for a, b in pairwise(levels))
+        assert max(on, off) <= 3
+    assert RESTS >= 1.0
+
+
+def test_the_code_is_drawn_anew_each_time() -> None:
+    drawn = iter([3, 5])
+    lit = door()
+    lit.controller._reception._examination._draw = lambda _: next(drawn)  # noqa: SLF001
+    codes = [each.lit for each in asked(lit.stand(ADA))]
+    lit.answer(SCREEN, ADA)
+    lit.wait(10.0)
+    codes += [each.lit for each in asked(lit.stand(ADA))]
+    assert codes == [CODES[3], CODES[5]]
+
+
+# --- what comes of it -----------------------------------------------------------------------------
+
+
+def test_an_attack_is_told_of_and_refused_and_counts() -> None:
+    rules = replace(FLASH, lockout=Lockout(refusals=2))
+    lit = door(rules)
+    lit.stand(ADA)
+    effects = lit.answer(SCREEN, ADA)
+
+    assert AttackPresented(Cue.REFLECTION, 6) in events(effects)
+    assert reasons(effects) == ["presentation_attack"]
+    assert shown(effects) == [Indication.REFUSED]
+    lit.wait(3.0)
+    lit.stand(ADA)
+    assert LockedOut(2, 30.0) in events(lit.answer(SCREEN, ADA))
+
+
+def test_an_attack_is_refused_where_a_second_factor_was_shown() -> None:
+    lit = door(with_mode(Mode.FACE_AND_PIN))
+    lit.code(PIN)
+    lit.stand(ADA)
+    assert opened(lit.answer(SCREEN, ADA)) == []
+    lit.code(PIN)
+    assert opened(lit.wait(1.0)) == []
+
+
+@pytest.mark.parametrize("verdict", [SUN, MOVED])
+@pytest.mark.parametrize("mode", [Mode.FACE, Mode.FACE_AND_PIN])
+def test_what_cannot_be_told_takes_the_pin(verdict: Verdict, mode: Mode) -> None:
+    lit = door(with_mode(mode))
+    lit.stand(ADA)
+    effects = lit.answer(verdict, ADA)
+
+    assert opened(effects) == []
+    assert shown(effects) == [Indication.ENTER_PIN]
+    assert opened(lit.code(PIN)) == [(ADA.id, "face+pin")]
+
+
+def test_what_cannot_be_told_after_the_pin_is_enough_for_both() -> None:
+    lit = door(with_mode(Mode.FACE))
+    lit.code(PIN)
+    lit.stand(ADA)
+    assert opened(lit.answer(SUN, ADA)) == [(ADA.id, "face+pin")]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "hint"), [(SUN, Indication.REFUSED), (MOVED, Indication.LOOK_HERE)]
+)
+def test_what_cannot_be_told_of_who_has_no_pin_is_refused_with_a_hint(
+    verdict: Verdict, hint: Indication
+) -> None:
+    lit = door()
+    lit.stand(BEN)
+    effects = lit.answer(verdict, BEN)
+    assert (opened(effects), reasons(effects)) == ([], ["not_told_alive"])
+    assert shown(effects) == [hint]
+
+
+def test_what_cannot_be_told_counts_towards_the_lockout() -> None:
+    lit = door(replace(FLASH, lockout=Lockout(refusals=1)))
+    lit.stand(ADA)
+    assert LockedOut(1, 30.0) in events(lit.answer(SUN, ADA))
+
+
+def test_an_answer_that_does_not_come_is_none() -> None:
+    lit = door()
+    lit.stand(ADA)
+    assert lit.controller.wake_at == pytest.approx(lit.at + ANSWERS)
+    effects = lit.wait(ANSWERS)
+    assert (opened(effects), shown(effects)) == ([], [Indication.ENTER_PIN])
+    assert opened(lit.answer(ALIVE, ADA)) == []
+
+
+def test_another_face_in_the_test_than_in_the_match_is_refused() -> None:
+    for other in (STRANGER, BEN):
+        lit = door()
+        lit.stand(ADA)
+        effects = lit.answer(ALIVE, other)
+        assert (opened(effects), reasons(effects)) == ([], ["inconsistent"])
+
+
+@pytest.mark.parametrize(("ours", "theirs", "opens"), [(6, 0, True), (4, 2, True), (3, 3, False)])
+def test_most_of_the_faces_must_be_the_one(ours: int, theirs: int, opens: bool) -> None:
+    lit = door()
+    lit.stand(ADA)
+    probes = (*ADA.probes(ours, 50), *STRANGER.probes(theirs))
+    effects = lit.give(Examined(lit.at + 0.4, ALIVE, probes), 0.5)
+    assert bool(opened(effects)) is opens
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_test_with_hardly_a_face_is_refused(count: int) -> None:
+    lit = door()
+    lit.stand(ADA)
+    assert reasons(lit.answer(ALIVE, ADA, probes=count)) == ["inconsistent"]
+
+
+def test_faces_of_another_model_do_not_count() -> None:
+    lit = door()
+    lit.stand(ADA)
+    probes = tuple(ADA.probe(seed, model="other") for seed in range(6))
+    assert opened(lit.give(Examined(lit.at + 0.4, ALIVE, probes), 0.5)) == []
+
+
+@pytest.mark.parametrize("captured", [-0.001, float("nan"), 0.501])
+def test_a_series_of_before_the_code_or_of_the_future_is_no_answer(captured: float) -> None:
+    lit = door()
+    lit.stand(ADA)
+    probes = tuple(ADA.probes(6))
+    assert lit.give(Examined(lit.at + captured, ALIVE, probes), 0.5) == []
+    assert opened(lit.answer(ALIVE, ADA)) == [(ADA.id, "face")]
+
+
+def test_nobody_is_let_in_by_an_answer_that_nobody_asked_for() -> None:
+    lit = door()
+    assert lit.answer(ALIVE, ADA) == []
+    lit.stand(ADA)
+    lit.answer(ALIVE, ADA)
+    lit.wait(60.0)
+    assert lit.answer(ALIVE, ADA) == []
+
+
+def test_a_fault_while_examining_denies() -> None:
+    lit = door()
+    lit.stand(ADA)
+    lit.give(Faulted(Part.CAMERA, "gone"))
+    assert opened(lit.answer(ALIVE, ADA)) == []
+    lit.give(Recovered(Part.CAMERA))
+    assert lit.answer(ALIVE, ADA) == []
+
+
+def test_whoever_is_erased_meanwhile_is_not_let_in() -> None:
+    lit = door()
+    lit.stand(ADA)
+    lit.store.subjects = {BEN.id: lit.store.subjects[BEN.id]}  # type: ignore[attr-defined]
+    lit.load()
+    assert lit.answer(ALIVE, ADA) == []
+
+
+def test_whoever_is_revoked_meanwhile_is_refused() -> None:
+    lit = door()
+    lit.stand(ADA)
+    subjects = lit.store.subjects  # type: ignore[attr-defined]
+    lit.store.subjects = {**subjects, ADA.id: replace(subjects[ADA.id], revoked=True)}  # type: ignore[attr-defined]
+    lit.load()
+    assert reasons(lit.answer(ALIVE, ADA)) == ["revoked"]
+
+
+def test_faces_that_open_nothing_any_more_end_the_examination() -> None:
+    night = Access(Mode.ANY, (Hours(NIGHT, Mode.CARD),), PadLevel.FLASH)
+    lit = door(Rules(access=night, notice=NOTICE))
+    lit.stand(ADA)
+    lit.week_minute = 0
+    lit.stand(ADA, 1)
+    assert lit.answer(ALIVE, ADA) == []
+
+
+def test_nobody_is_lit_twice_within_a_second() -> None:
+    lit = door(replace(FLASH, recognition=replace(FLASH.recognition, retry_after=0.01)))
+    lit.stand(ADA)
+    lit.answer(SCREEN, ADA)
+    assert asked(lit.stand(ADA)) == []
+    assert len(asked(lit.stand(ADA))) == 1
+
+
+def test_whoever_is_known_and_looks_for_the_pin_is_not_lit_again() -> None:
+    lit = door(with_mode(Mode.FACE_AND_PIN))
+    lit.stand(ADA)
+    assert shown(lit.answer(ALIVE, ADA)) == [Indication.ENTER_PIN]
+    lit.wait(2.0)
+    assert asked(lit.stand(ADA, 9)) == []
+    assert opened(lit.code(PIN)) == [(ADA.id, "face+pin")]
+
+
+def test_the_lamp_is_not_touched_by_the_examination() -> None:
+    lit = door()
+    effects = [*lit.stand(ADA), *lit.answer(ALIVE, ADA)]
+    assert not [effect for effect in effects if isinstance(effect, Light)]
+
+
+# --- beside the button ----------------------------------------------------------------------------
+
+
+def test_a_face_is_examined_before_it_says_who_is_there() -> None:
+    lit = door()
+    lit.hold()
+    effects = lit.stand(ADA)
+    assert len(asked(effects)) == 1
+    assert SelfServiceBegun(ADA.id, "face") not in events(effects)  # type: ignore[arg-type]
+    assert SelfServiceBegun(ADA.id, "face") in events(lit.answer(ALIVE, ADA))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("act", ["hold", "push"])
+def test_an_answer_from_before_the_button_counts_for_nothing(act: str) -> None:
+    lit = door()
+    lit.stand(ADA)
+    getattr(lit, act)(after=0.1)
+    assert lit.answer(ALIVE, ADA) == []
+
+
+def test_nobody_enters_by_an_answer_while_choosing() -> None:
+    lit = door()
+    lit.hold()
+    lit.stand(ADA)
+    lit.code(PIN, after=0.1)
+    assert opened(lit.answer(ALIVE, ADA)) == []
+
+
+@pytest.mark.parametrize("frames", [0, 1])
+def test_an_enrolment_ends_the_examination(frames: int) -> None:
+    lit = door()
+    lit.stand(ADA)
+    code = EnrolmentCode("123456", lit.at, "root", Terms())
+    lit.give(replace(lit.store.load(), codes=(code,)))
+    lit.give(EnrolCommanded(SubjectId("newcomer"), "123456"))
+    lit.stand(ADA, frames)
+    assert opened(lit.answer(ALIVE, ADA)) == []
+
+
+# --- by the hour ----------------------------------------------------------------------------------
+
+
+def by_night(night: PadLevel | None, day: PadLevel = PadLevel.BASIC) -> Access:
+    return Access(Mode.ANY, (Hours(NIGHT, Mode.ANY, night),), day)
+
+
+@pytest.mark.parametrize(
+    ("access", "minute", "trusted", "level"),
+    [
+        (Access(), 0, True, "basic"),
+        (Access(pad=PadLevel.FLASH), 0, True, "flash"),
+        (by_night(PadLevel.FLASH), 0, True, "flash"),
+        (by_night(PadLevel.FLASH), 360, True, "basic"),
+        (by_night(None, PadLevel.FLASH), 0, True, "flash"),
+        (by_night(PadLevel.BASIC, PadLevel.FLASH), 0, True, "basic"),
+        (by_night(PadLevel.BASIC, PadLevel.FLASH), 0, False, "flash"),
+        (by_night(PadLevel.FLASH), 360, False, "flash"),
+        (by_night(PadLevel.FLASH_AND_CHALLENGE, PadLevel.FLASH), 360, False, "flash+challenge"),
+    ],
+)
+def test_the_level_is_that_of_the_hour_and_the_strictest_where_nobody_knows_it(
+    access: Access, minute: int, trusted: bool, level: str
+) -> None:
+    now = now_at(1.0, week_minute=minute, trusted=trusted)
+    assert pad_level(access, now) == level
+    lit = door(Rules(access=access, notice=NOTICE))
+    lit.week_minute, lit.trusted = minute, trusted
+    lit.wait(1.0)
+    assert lit.controller.condition.pad == level
+
+
+# --- the head that turns --------------------------------------------------------------------------
+
+SIDES = {Indication.TURN_LEFT: 0.6, Indication.TURN_RIGHT: -0.6}
+
+
+def commanded(lit: Lit) -> float:
+    """Look straight until a turn is asked for; give the yaw that it takes."""
+    for _ in range(12):
+        for each in shown(lit.turn(0.1)):
+            if each in SIDES:
+                return SIDES[each]
+    raise AssertionError("no turn was asked for")
+
+
+def test_the_head_turns_as_it_is_asked_to_and_then_the_light_flashes() -> None:
+    lit = door(CHALLENGE)
+    assert shown(lit.stand(ADA))[-1] is Indication.LOOK_HERE
+    for _ in range(2):
+        yaw = commanded(lit)
+        assert lit.turn(yaw / 2) == []
+        assert lit.turn(None) == []
+        assert asked(lit.turn(yaw)) == []
+    effects = [effect for _ in range(4) for effect in lit.turn(0.0)]
+    assert len(asked(effects)) == 1
+    assert lit.turn(0.6) == []
+    assert opened(lit.answer(ALIVE, ADA)) == [(ADA.id, "face")]
+
+
+def test_a_turn_to_the_other_side_is_not_what_was_asked() -> None:
+    lit = door(CHALLENGE)
+    lit.stand(ADA)
+    effects = lit.turn(-commanded(lit))
+    assert shown(effects) == [Indication.ENTER_PIN]
+    assert asked([effect for _ in range(4) for effect in lit.turn(0.0)]) == []
+
+
+def test_a_turn_before_it_is_asked_for_is_none() -> None:
+    lit = door(CHALLENGE)
+    lit.stand(ADA)
+    lit.turn(0.0)
+    assert shown(lit.turn(0.6)) == [Indication.ENTER_PIN]
+
+
+def test_a_head_that_is_still_turned_from_before_is_waited_for() -> None:
+    lit = door(CHALLENGE)
+    lit.stand(ADA)
+    assert lit.turn(0.6) == []
+    assert commanded(lit)
+
+
+def test_a_frame_from_before_the_command_shows_no_turn() -> None:
+    lit = door(CHALLENGE)
+    lit.stand(ADA)
+    yaw = commanded(lit)
+    before = Observed(lit.at - AGE / 2, 1, QualityIssue.TURNED_AWAY, yaw=yaw)
+    assert lit.give(before, AGE) == []
+    assert shown(lit.turn(yaw)) == [Indication.LOOK_HERE]
+
+
+def test_a_head_that_does_not_turn_in_time_takes_the_pin() -> None:
+    lit = door(CHALLENGE)
+    lit.stand(ADA)
+    commanded(lit)
+    assert shown(lit.wait(5.0)) == [Indication.ENTER_PIN]
+
+
+def test_whoever_needs_more_time_has_it_to_turn() -> None:
+    lit = door(CHALLENGE, accessible=True)
+    lit.stand(ADA)
+    yaw = commanded(lit)
+    assert lit.wait(6.0) == []
+    assert shown(lit.turn(yaw)) == [Indication.LOOK_HERE]
+
+
+def test_an_answer_while_the_head_turns_is_none() -> None:
+    lit = door(CHALLENGE)
+    lit.stand(ADA)
+    assert lit.answer(ALIVE, ADA) == []

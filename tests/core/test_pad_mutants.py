@@ -1,0 +1,101 @@
+"""The machine of the examination is trusted because it fails: each of these breaks one promise."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.core.breaking import laboratory, require_found
+from tests.mutants import Edit, Laboratory
+
+BESIDE = ["tests/core/entries.py", "tests/core/examining.py"]
+
+ACCESS, ADMISSION, CONTROLLER, DECISION = (
+    "access.py",
+    "admission.py",
+    "controller.py",
+    "decision.py",
+)
+EXAMINATION, RECEPTION = "examination.py", "reception.py"
+
+MUTANTS: dict[str, list[Edit]] = {
+    "nothing": [],
+    "nobody is examined": [
+        (RECEPTION, "if level is not PadLevel.BASIC and not examined", "if False")
+    ],
+    "what is unclear passes": [
+        (RECEPTION, "if verdict.liveness is not Liveness.BONA_FIDE:", "if False:"),
+        (RECEPTION, "alone=unclear is None", "alone=True"),
+        (
+            RECEPTION,
+            "            claim.match, found.probes\n        ):",
+            "            claim.match, found.probes\n        ) and found.probes:",
+        ),
+    ],
+    "what is unclear needs no second factor": [(RECEPTION, "alone=unclear is None", "alone=True")],
+    "an attack passes": [
+        (RECEPTION, "if verdict.liveness is Liveness.ATTACK:", "if False:"),
+        (
+            RECEPTION,
+            "if verdict.liveness is not Liveness.BONA_FIDE:",
+            "if verdict.liveness is Liveness.UNCLEAR:",
+        ),
+    ],
+    "an attack is unclear": [(RECEPTION, "if verdict.liveness is Liveness.ATTACK:", "if False:")],
+    "examined faces are not compared": [
+        (
+            RECEPTION,
+            "if recognised in self._roll.standing and not self._judge",
+            "if False and not self._judge",
+        )
+    ],
+    "examined faces agree with anybody": [
+        (DECISION, "sum(scores) >= floor * len(scores) and", "True or")
+    ],
+    "no answer in time passes": [
+        (
+            EXAMINATION,
+            "return self._end(Verdict(Liveness.UNCLEAR, cue), now)",
+            "return self._end(Verdict(Liveness.BONA_FIDE, cue), now)",
+        ),
+        (
+            RECEPTION,
+            "if recognised in self._roll.standing and not self._judge",
+            "if found.probes and not self._judge",
+        ),
+    ],
+    "an answer never comes too late": [
+        (EXAMINATION, "if self.deadline is None or now < self.deadline:", "if True:")
+    ],
+    "a series of before the code answers it": [
+        (
+            EXAMINATION,
+            "not self._flashed_at <= examined.captured_at <= now",
+            "not examined.captured_at <= now",
+        )
+    ],
+    "a series of the future answers": [
+        (
+            EXAMINATION,
+            "self._flashed_at <= examined.captured_at <= now",
+            "self._flashed_at <= examined.captured_at",
+        )
+    ],
+    "by a clock that is not set the level outside all hours counts": [
+        (ACCESS, "return access.strictest", "return access.pad")
+    ],
+    "the hours have no level": [
+        (ACCESS, "return next(in_force, None) or access.pad", "return access.pad")
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+    folder = tmp_path_factory.mktemp("pad-mutants")
+    with laboratory(MUTANTS, ("test_pad_machine", "PadMachine"), folder, *BESIDE) as built:
+        yield built
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_machine_of_the_examination_finds(name: str, built: Laboratory) -> None:
+    require_found(MUTANTS, name, built)
