@@ -184,9 +184,10 @@ def play(write: Write, *, json: bool) -> bool:
             door=DoorSettings(name=DOOR, release_seconds=RELEASE_SECONDS),
             mqtt=settings,
             recognition=Recognition(
-                max_age=usual.max_age + 3 * look, max_gap=usual.max_gap + 3 * look
+                max_age=usual.max_age + 3 * look, max_gap=usual.max_gap + 1.5 * look
             ),
-            enrolment=Enrolment(seconds=20.0 * (1 + look)),
+            # A still photograph is more like itself, a moment later, than a face.
+            enrolment=Enrolment(seconds=20.0 * (1 + look), max_similarity=0.997),
             state_directory=folder,
         )
         collector = Collector(port, DOOR) if port else None
