@@ -47,7 +47,7 @@ from agent.ports import Camera, Clock, DeviceKey, Inputs, Pad, Recorded, Reporte
 from agent.presentations import Examine, Seen
 from agent.runtime import Door, Runtime
 from agent.vision.calibration import load_calibration
-from agent.vision.pad import FlashPad
+from agent.vision.pad import FlashPad, field_of_view
 from agent.vision.pipeline import Pipeline, load_pipeline
 from agent.wire.commands import read_command
 
@@ -279,12 +279,12 @@ def load_pad(config: Config, pipeline: Pipeline) -> Pad:
     if light is None:
         raise ConfigError("pad: how bright the light is is not known: set [pad] light_lux")
     if camera.roi is None:
-        return FlashPad(pipeline, light)
+        return FlashPad(pipeline, light, field_of_view(1.0))
     sides = (camera.width, camera.height)
     if camera.rotation % 180:
         sides = sides[::-1]
     longer = max(share * side for share, side in zip(camera.roi[2:], sides, strict=True))
-    return FlashPad(pipeline, light, longer / max(sides))
+    return FlashPad(pipeline, light, field_of_view(longer / max(sides)))
 
 
 @contextmanager

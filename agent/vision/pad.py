@@ -10,7 +10,7 @@ and how the limits below were chosen.
 
 from dataclasses import dataclass
 from itertools import pairwise
-from math import radians, tan
+from math import atan, degrees, radians, tan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,18 +77,23 @@ class Measured:
     depth: float
 
 
+def field_of_view(share: float) -> float:
+    """Give the degrees along a part of the longer side of the picture, above 0 to 1 of it."""
+    return degrees(2 * atan(share * tan(radians(FIELD_OF_VIEW) / 2)))
+
+
 class FlashPad:
     """Examines series of lit and unlit frames; keeps nothing from one to the next.
 
-    light_lux: illuminance of the door's light at 0.5 m, measured, lux. share: how much of the
-    longer side of the camera's picture the longer side of the frames is, above 0 to 1.
+    light_lux: illuminance of the door's light at 0.5 m, measured, lux. field_of_view: degrees
+    along the longer side of the frames.
     """
 
-    def __init__(self, pipeline: "Pipeline", light_lux: float, share: float = 1.0) -> None:
+    def __init__(self, pipeline: "Pipeline", light_lux: float, field_of_view: float) -> None:
         self._pipeline = pipeline
         self._light = light_lux
         # In longer sides of the picture.
-        self._focal = 0.5 / tan(radians(FIELD_OF_VIEW) / 2) / share
+        self._focal = 0.5 / tan(radians(field_of_view) / 2)
 
     def __call__(self, series: Series) -> Examined:
         """Say whether the nearest face is there in the flesh. Raises ModelError.
