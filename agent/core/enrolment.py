@@ -43,7 +43,8 @@ class Enrolment:
     min_sharpness: float = 50.0
     """Variance of the Laplacian that a reference needs, at least 0, likewise."""
     max_pitch: float = 0.45
-    """Proxy from 0 to 1 up to which a head may be tilted in a reference, where [quality] allows more."""
+    """Proxy, above 0 to 1, up to which a head may be tilted in a reference, where [quality] allows
+    more."""
     collision: float = 0.1
     """How far below the threshold, in cosine, another subject already is a collision, 0 to 1."""
     authority_seconds: float = 60.0
