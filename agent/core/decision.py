@@ -147,7 +147,7 @@ class Judge:
         self._rules = rules
         self._calibration = calibration
         self._gallery = gallery
-        self.threshold = self._needed(gallery.references, rules.max_frames)
+        self.threshold = self._strictest(gallery.references)
 
     @property
     def sureness(self) -> str:
@@ -205,19 +205,25 @@ class Judge:
         """Rank the subjects for one unit vector (D,), whatever the threshold."""
         return search(self._gallery, vector)
 
+    def _strictest(self, references: NDArray[np.intp]) -> Threshold:
+        """Give the threshold that serves however many frames are pooled when it is decided."""
+        frames = range(self._rules.min_frames, self._rules.max_frames + 1)
+        needed = [self._needed(references, each) for each in frames]
+        return max(needed, key=lambda each: each.cosine)
+
     def _needed(self, references: NDArray[np.intp], frames: int) -> Threshold:
         return threshold_for(self._calibration, references, frames, self._rules.target_fpir)
 
     def _mends(self) -> list[str]:
         """Say what would reach the target: of more evidence only what the calibration promises."""
-        references, frames = self._gallery.references, self._rules.max_frames
+        references = self._gallery.references
         most_frames = max(curve.frames for curve in self._calibration.curves)
         most_references = max(curve.references for curve in self._calibration.curves)
         mends = []
-        if most_frames > frames and self._needed(references, most_frames).met:
-            mends.append(f"set max_frames to {most_frames}")
+        if self._needed(references, most_frames).met:
+            mends.append(f"set min_frames and max_frames to {most_frames}")
         enrolled_anew = np.maximum(references, most_references)
-        if self._needed(enrolled_anew, frames).met:
+        if self._strictest(enrolled_anew).met:
             mends.append(f"enrol everybody anew with {most_references} references")
         return [*mends, "ask for face+pin"]
 

@@ -304,6 +304,16 @@ def test_the_threshold_follows_from_the_size_of_the_gallery() -> None:
     assert Judge(RULES, CALIBRATION, crowd).threshold.cosine > judge_of(ADA).threshold.cosine
 
 
+@pytest.mark.parametrize("frames", [3, 5])
+def test_the_threshold_serves_however_many_frames_are_pooled(frames: int) -> None:
+    # One that a fit of the tail made stricter for few frames, or for many, is in force for both.
+    points = {each: OperatingPoint(0.7 if each == frames else 0.5, 1e-8) for each in (3, 5)}
+    curves = tuple(Curve(5, each, 0.5, (point,)) for each, point in points.items())
+    calibration = replace(CALIBRATION, curves=curves)
+    kept = gallery({ADA.id: ADA.face}, references=5)
+    assert Judge(RULES, calibration, kept).threshold.cosine == 0.7
+
+
 # --- how sure -------------------------------------------------------------------------------------
 
 
@@ -343,7 +353,10 @@ def test_nobody_is_admitted_by_face_where_nobody_is_compared() -> None:
     [
         ([flat(5, 5, 1e-2)], "ask for face+pin"),
         ([flat(5, 5, 1e-2), flat(5, 20, 1e-2)], "ask for face+pin"),
-        ([flat(5, 5, 1e-2), flat(5, 20, 1e-5)], "set max_frames to 20 or ask for face+pin"),
+        (
+            [flat(5, 5, 1e-2), flat(5, 20, 1e-5)],
+            "set min_frames and max_frames to 20 or ask for face+pin",
+        ),
         (
             [flat(5, 5, 1e-2), flat(9, 5, 1e-5)],
             "enrol everybody anew with 9 references or ask for face+pin",
