@@ -60,7 +60,7 @@ def test_a_form_of_the_embedder_that_was_not_calibrated_is_refused(tmp_path: Pat
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("residents", [1, 2, 5])
+@pytest.mark.parametrize("residents", [1, 2, 10, 50, 120, 500])
 def test_the_default_target_can_be_met_for_a_house(residents: int) -> None:
     model = f"{load_model(MODELS, 'embedder').digest}/{RUNTIME}"
     rules, enrolment = Recognition(), Enrolment()
@@ -69,7 +69,8 @@ def test_the_default_target_can_be_met_for_a_house(residents: int) -> None:
         load_calibration(MODELS, model), references, rules.max_frames, rules.target_fpir
     )
     assert threshold.met
-    assert 0.4 <= threshold.cosine <= 0.7
+    # From 0.8 on the calibration has residents refused who should not be.
+    assert 0.4 <= threshold.cosine < 0.8
 
 
 def test_no_rate_is_told_that_the_comparisons_cannot_support() -> None:
