@@ -9,22 +9,23 @@ STOPS: Mapping[PadLevel, str] = MappingProxyType(
     {
         PadLevel.BASIC: "stops a careless photograph or phone at the most",
         PadLevel.FLASH: (
-            "stops screens, and flat and bent paper where the light outshines the day (docs/pad.md)"
+            "stopped screens, and flat and bent paper, in a small simulation where the light "
+            "outshines the day (docs/accuracy.md)"
         ),
         PadLevel.FLASH_AND_CHALLENGE: (
-            "stops screens, flat and bent paper where the light outshines the day (docs/pad.md), "
-            "and pictures that are merely held still or waved"
+            "stopped screens, and flat and bent paper, in a small simulation where the light "
+            "outshines the day (docs/accuracy.md), and stops pictures merely held still or waved"
         ),
     }
 )
 PASSES: Mapping[PadLevel, str] = MappingProxyType(
     {
         PadLevel.BASIC: "a good photograph of a resident on paper or a screen",
-        PadLevel.FLASH: "a mask or a figure with relief",
+        PadLevel.FLASH: "a mask, a figure with relief, at times a print draped over a head",
         PadLevel.FLASH_AND_CHALLENGE: "a good mask or a live deepfake",
     }
 )
-SURE = 'only mode "face+pin" stops a good mask or a live deepfake'
+SURE = 'only a second factor (mode "face+pin") stops a good mask or a live deepfake'
 
 
 def in_words(level: PadLevel) -> str:

@@ -164,9 +164,11 @@ def _never_matched(
     log_since: float | None,
 ) -> Iterator[Finding]:
     for each in kept:
-        if each.subject in matched:
+        row = rows.get(each.subject)
+        # The agent may have erased somebody meanwhile.
+        if each.subject in matched or row is None:
             continue
-        enrolled = rows[each.subject].enrolled_at
+        enrolled = row.enrolled_at
         reaches = log_since is not None and log_since <= enrolled
         since = (
             f"enrolled on {local_time(enrolled)}"

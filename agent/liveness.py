@@ -78,7 +78,8 @@ def pad_bench(config: Path | None, *, species: str, number: int, kept: Path, jso
 
 def _when_ready(species: str, examine: Examine) -> Seen:
     click.echo(f"Present ({species}), and press Enter.", err=True)
-    sys.stdin.readline()
+    if not sys.stdin.readline():
+        raise ConfigError("pad bench: nobody is there to press Enter: run it in a terminal")
     return examine()
 
 

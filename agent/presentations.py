@@ -98,9 +98,10 @@ def rates(presentations: list[Presentation]) -> list[Rate]:
         said = [each.liveness for each in presentations if each.species == species]
         bona_fide = species == BONA_FIDE
         errors = said.count(Liveness.ATTACK if bona_fide else Liveness.BONA_FIDE)
-        enough = len(said) >= (ENOUGH_BONA_FIDE if bona_fide else ENOUGH_ATTACKS)
-        low, high = bounds(errors, len(said))
         unclear = said.count(Liveness.UNCLEAR)
+        # An empty landing is unclear, too, and proves nothing.
+        enough = len(said) - unclear >= (ENOUGH_BONA_FIDE if bona_fide else ENOUGH_ATTACKS)
+        low, high = bounds(errors, len(said))
         counted.append(Rate(species, len(said), errors, unclear, low, high, enough))
     return counted
 

@@ -38,12 +38,16 @@ and no card that was copied, is to become a face that stays."""
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """credentials: as they were then: a PIN that was changed since is none."""
+    """credentials: as they were then: a PIN that was changed since is none.
+
+    unclear: whether it is a face that was not told to be alive.
+    """
 
     subject: SubjectId
     credentials: Credentials = field(repr=False)
     until: float
     duress: bool
+    unclear: bool
 
 
 class Admission:
@@ -83,10 +87,14 @@ class Admission:
     def looks_at_faces(self, now: Now) -> bool:
         """Say whether a face is worth anything now: else nobody is to be recognised for nothing."""
         in_force = modes(self._rules.access, now)
-        if accepts(in_force, Method.FACE, has_face=True):
+        if self.takes_a_face_alone(now):
             return True
         together = accepts(in_force, Method.FACE_AND_PIN, has_face=True)
         return together and not accepts(in_force, Method.PIN, has_face=True)
+
+    def takes_a_face_alone(self, now: Now) -> bool:
+        """Say whether a face opens without a second factor at this hour."""
+        return accepts(modes(self._rules.access, now), Method.FACE, has_face=True)
 
     def method(
         self, subject: Subject, factor: Factor, now: Now, *, alone: bool = True
@@ -98,12 +106,17 @@ class Admission:
         objection = admissible(subject, now, biometric=factor is Factor.FACE)
         if objection is not None:
             return objection
-        return self.known_by(subject, factor, now, alone=alone)
+        # Where a face is asked for beside the PIN, one that could not be told is none.
+        return self._by(subject, factor, now, alone=alone, unclear=self.takes_a_face_alone(now))
 
-    def known_by(
-        self, subject: Subject, factor: Factor, now: Now, *, alone: bool = True
-    ) -> Method | Reason | None:
+    def known_by(self, subject: Subject, factor: Factor, now: Now) -> Method | Reason | None:
         """Say the same of somebody who may be known here, whether they may enter now or not."""
+        return self._by(subject, factor, now, alone=True, unclear=False)
+
+    def _by(
+        self, subject: Subject, factor: Factor, now: Now, *, alone: bool, unclear: bool
+    ) -> Method | Reason | None:
+        """Say by which method. unclear: whether a face counts that was not told to be alive."""
         in_force = modes(self._rules.access, now)
         has_face = subject.id in self._roll.gallery.subjects
         if alone and accepts(in_force, _ALONE[factor], has_face=has_face):
@@ -116,7 +129,7 @@ class Admission:
             if accepts(in_force, method, has_face=has_face)
         ]
         for other, method in together:
-            if self.waits(subject, other, now):
+            if self.waits(subject, other, now) and (unclear or not self._shown[other].unclear):
                 return method
         return None if together else Reason.METHOD_NOT_ALLOWED
 
@@ -149,11 +162,17 @@ class Admission:
         self._shown.clear()
 
     def wait(
-        self, subject: Subject, factor: Factor, now: Now, *, duress: bool = False
+        self,
+        subject: Subject,
+        factor: Factor,
+        now: Now,
+        *,
+        duress: bool = False,
+        unclear: bool = False,
     ) -> list[Effect]:
-        """Remember a factor until the other is shown."""
+        """Remember a factor until the other is shown. unclear: a face not told to be alive."""
         until = now.monotonic + patience(self._rules.codes.second_factor_seconds, subject)
-        self._shown[factor] = _Shown(subject.id, subject.credentials, until, duress)
+        self._shown[factor] = _Shown(subject.id, subject.credentials, until, duress, unclear)
         return [Show(Indication.SHOW_FACE if factor is Factor.PIN else Indication.ENTER_PIN)]
 
     def admit(
@@ -163,18 +182,21 @@ class Admission:
         event: Granted | Admitted,
         *,
         change: Change | None = None,
-        duress: bool = False,
+        weak: bool = False,
     ) -> list[Effect]:
-        """Record, let in, and take note of it. change: to be committed with the event."""
-        forced = duress or any(
-            shown.duress for shown in self._shown.values() if shown.subject == subject.id
-        )
+        """Record, let in, and take note of it. change: to be committed with the event.
+
+        weak: whether it is under duress, or by a face that was not told to be alive, which adds
+        nothing to the PIN: neither authorises an enrolment.
+        """
+        shown = [each for each in self._shown.values() if each.subject == subject.id]
+        weak = weak or any(each.duress or each.unclear for each in shown)
         self.spend()
         # A grant that finds the door open releases nothing: the next may come once it has locked.
         locks_at = self._door.deadline
         rested_at = grant.at + self._rules.recognition.cooldown
         self._rests_until[subject.id] = rested_at if locks_at is None else locks_at
-        if subject.administrator and grant.method in STRONG and not forced:
+        if subject.administrator and grant.method in STRONG and not weak:
             self._enroller.administrator_granted(subject.id, grant.at)
         return [
             Append(event, change),

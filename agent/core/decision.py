@@ -20,7 +20,7 @@ from agent.core.matching import (
 )
 from agent.core.types import Embedding, Float32, Gallery, Probe, Reason, Refusal, SubjectId
 
-LEAST_LATER = 2
+LEAST_LATER = 3
 """Frames of a face that is examined which must show who was recognised, at the least."""
 
 
@@ -177,7 +177,7 @@ class Judge:
             return Refusal(Reason.WRONG_MODEL)
         pooled = mean_template(presentation.vectors)
         ranking = search(self._gallery, pooled)
-        reason = self._objection(ranking, presentation)
+        reason = self._objection(ranking, presentation.vectors)
         if ranking is not None and reason is None:
             best = ranking.best
             if not self._agrees(presentation.vectors[-1], best.row):
@@ -190,16 +190,17 @@ class Judge:
         return Refusal(reason or Reason.NO_MATCH)
 
     def bears_out(self, match: Match, probes: Sequence[Probe]) -> bool:
-        """Say whether faces that were seen later are those of a match: in the mean, and most."""
-        if match.subject not in self._gallery.subjects or not len(probes) >= LEAST_LATER:
+        """Say whether faces that were seen later would have matched the same subject themselves."""
+        if not len(probes) >= LEAST_LATER:
             return False
         if not {probe.embedding.model for probe in probes} == {self._gallery.model}:
             return False
-        template = self._gallery.matrix[self._gallery.subjects.index(match.subject)]
-        floor = match.threshold - self._rules.agreement_slack
-        scores = [float(probe.embedding.vector @ template) for probe in probes]
-        agreeing = sum(score >= floor for score in scores)
-        return sum(scores) >= floor * len(scores) and 2 * agreeing > len(scores)
+        vectors = [probe.embedding.vector for probe in probes]
+        ranking = search(self._gallery, mean_template(vectors))
+        if ranking is None or ranking.best.subject != match.subject:
+            return False
+        agreeing = sum(self._agrees(vector, ranking.best.row) for vector in vectors)
+        return 2 * agreeing > len(vectors) and self._objection(ranking, vectors) is None
 
     def nearest(self, vector: Float32) -> Ranking | None:
         """Rank the subjects for one unit vector (D,), whatever the threshold."""
@@ -227,14 +228,14 @@ class Judge:
             mends.append(f"enrol everybody anew with {most_references} references")
         return [*mends, "ask for face+pin"]
 
-    def _objection(self, ranking: Ranking | None, presentation: Presentation) -> Reason | None:
+    def _objection(self, ranking: Ranking | None, vectors: Sequence[Float32]) -> Reason | None:
         if ranking is None or not ranking.best.score >= self.threshold.cosine:
             return Reason.NO_MATCH
         if ranking.margin is not None and not ranking.margin >= self._rules.min_margin:
             return Reason.AMBIGUOUS
         row = ranking.best.row
-        agreeing = sum(self._agrees(vector, row) for vector in presentation.vectors)
-        if not agreeing >= self._rules.min_frames:
+        agreeing = sum(self._agrees(vector, row) for vector in vectors)
+        if not agreeing >= min(self._rules.min_frames, len(vectors)):
             return Reason.INCONSISTENT
         return None
 

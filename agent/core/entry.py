@@ -137,7 +137,7 @@ class Entry:
         change = self._unkept_attempts()
         return [
             *ended,
-            *self._admission.admit(subject, grant, event, change=change, duress=duress),
+            *self._admission.admit(subject, grant, event, change=change, weak=duress),
         ]
 
     def _visit(self, visitor: Visitor, now: Now) -> list[Effect]:

@@ -133,13 +133,16 @@ class Reception:
         if verdict.liveness is Liveness.ATTACK:
             refused = self._refuse_claim(claim, Reason.PRESENTATION_ATTACK, now)
             return [Append(AttackPresented(verdict.cue, CODE_FRAMES)), *refused]
-        if verdict.liveness is not Liveness.BONA_FIDE:
-            return self._admit(claim, now, unclear=verdict.cue)
-        if recognised in self._roll.standing and not self._judge.bears_out(
-            claim.match, found.probes
+        alive = verdict.liveness is Liveness.BONA_FIDE
+        if (
+            recognised in self._roll.standing
+            and (alive or found.probes)
+            and not self._judge.bears_out(claim.match, found.probes)
         ):
             # One face was shown to be recognised, and another one to be examined.
             return self._refuse_claim(claim, Reason.INCONSISTENT, now)
+        if not alive:
+            return self._admit(claim, now, unclear=verdict.cue)
         return self._admit(claim, now, examined=True)
 
     def _admit(
@@ -160,27 +163,40 @@ class Reception:
         asked = self._service.asks
         if not asked and self._admission.rests(subject.id, now.monotonic):
             return []
-        decide = self._admission.known_by if asked else self._admission.method
-        method = decide(subject, Factor.FACE, now, alone=unclear is None)
+        method = self._method(subject, now, unclear)
         if isinstance(method, Reason):
-            return self._refuse_claim(claim, method, now)
+            moved = method is Reason.NOT_TOLD_ALIVE and unclear is not Cue.AMBIENT
+            hint = Indication.LOOK_HERE if moved else Indication.REFUSED
+            return self._refuse_claim(claim, method, now, hint)
         level = pad_level(self._rules.access, now)
         if level is not PadLevel.BASIC and not examined and unclear is None:
             return self._examine(claim, subject, level, now)
-        if method is None and unclear is not None and subject.credentials.pin is None:
-            hint = Indication.REFUSED if unclear is Cue.AMBIENT else Indication.LOOK_HERE
-            return self._refuse_claim(claim, Reason.NOT_TOLD_ALIVE, now, hint)
         if method is None:
             self._presentation.clear()
             # What cannot be told must not be tried until it can.
             counted = [] if unclear is None else self._count(now)
-            return [*self._admission.wait(subject, Factor.FACE, now), *counted]
+            waiting = self._admission.wait(subject, Factor.FACE, now, unclear=unclear is not None)
+            return [*waiting, *counted]
         if asked:
             self._presentation.clear()
             self._admission.spend()
             return self._service.identified(subject, method, now)
         # Whoever comes to enter is not who was choosing.
-        return [*self._service.end(), *self._grant(subject, method, claim, now)]
+        granted = self._grant(subject, method, claim, now, weak=unclear is not None)
+        return [*self._service.end(), *granted]
+
+    def _method(self, subject: Subject, now: Now, unclear: Cue | None) -> Method | Reason | None:
+        """Say by which method a face is known now. unclear: as for _admit."""
+        if unclear is None:
+            known = self._admission.known_by if self._service.asks else self._admission.method
+            return known(subject, Factor.FACE, now)
+        # Where it is the face itself that is asked for, nothing stands in for it.
+        if self._service.asks or not self._admission.takes_a_face_alone(now):
+            return Reason.NOT_TOLD_ALIVE
+        method = self._admission.method(subject, Factor.FACE, now, alone=False)
+        if method is None and subject.credentials.pin is None:
+            return Reason.NOT_TOLD_ALIVE
+        return method
 
     def _examine(self, claim: Claim, subject: Subject, level: PadLevel, now: Now) -> list[Effect]:
         self._presentation.clear()
@@ -189,7 +205,9 @@ class Reception:
             return [Show(Indication.ENTER_PIN)]
         return self._examination.begin(claim, subject, level, now.monotonic)
 
-    def _grant(self, subject: Subject, method: Method, claim: Claim, now: Now) -> list[Effect]:
+    def _grant(
+        self, subject: Subject, method: Method, claim: Claim, now: Now, *, weak: bool
+    ) -> list[Effect]:
         match = claim.match
         grant = Grant(subject.id, method, match.score, now.monotonic)
         event = Granted(
@@ -205,7 +223,7 @@ class Reception:
         self.decided_in = event.latency_ms
         self._attempts.granted()
         self._presentation.clear()
-        return self._admission.admit(subject, grant, event)
+        return self._admission.admit(subject, grant, event, weak=weak)
 
     def _refuse_claim(
         self,

@@ -169,7 +169,7 @@ def relief(unlit: Float64, lit: Float64, face: Surface, fit_for_use: Mask) -> Re
         correlation=float(explained.std()) / spread,
         frontal=float(np.corrcoef(left, expected[:, 0])[0, 1]),
         # d log(1 + R) = dR / (1 + R).
-        depth=spread * gain / (gain - 1),
+        depth=spread * gain / (gain - 1) if gain > 1 else 0.0,
     )
 
 

@@ -304,6 +304,27 @@ def test_the_threshold_follows_from_the_size_of_the_gallery() -> None:
     assert Judge(RULES, CALIBRATION, crowd).threshold.cosine > judge_of(ADA).threshold.cosine
 
 
+@pytest.mark.parametrize(
+    ("cosine", "likeness", "borne_out"), [(0.99, 0.95, True), (0.45, 0.99, False)]
+)
+def test_later_faces_must_match_as_surely_as_the_first(
+    cosine: float, likeness: float, *, borne_out: bool
+) -> None:
+    # 0.45 is below the threshold of 0.5, and above what a single frame may be.
+    later = look_alike(ADA, "later", cosine)
+    probes = [later.probe(seed, likeness) for seed in range(6)]
+    match = Match(ADA.id, 0.9, 0.5, None)
+    assert judge_of(ADA).bears_out(match, probes) is borne_out
+
+
+def test_later_faces_that_are_more_like_another_resident_bear_nothing_out() -> None:
+    double = look_alike(ADA, "double", 0.8)
+    match = Match(ADA.id, 0.9, 0.5, None)
+    probes = [double.probe(seed, 0.97) for seed in range(6)]
+    assert judge_of(ADA).bears_out(match, probes)
+    assert not judge_of(ADA, double).bears_out(match, probes)
+
+
 @pytest.mark.parametrize("frames", [3, 5])
 def test_the_threshold_serves_however_many_frames_are_pooled(frames: int) -> None:
     # One that a fit of the tail made stricter for few frames, or for many, is in force for both.

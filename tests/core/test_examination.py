@@ -8,7 +8,14 @@ import pytest
 
 from agent.core.access import Access, Hours, Mode, pad_level
 from agent.core.effects import Effect, Indication, Light
-from agent.core.events import AttackPresented, Denied, LockedOut, Part, SelfServiceBegun
+from agent.core.events import (
+    AttackPresented,
+    Denied,
+    EnrolmentStarted,
+    LockedOut,
+    Part,
+    SelfServiceBegun,
+)
 from agent.core.examination import ANSWERS, CODES, RESTS
 from agent.core.inputs import EnrolCommanded, Faulted, Observed, Recovered
 from agent.core.pad import Cue, Examined, PadLevel, Verdict
@@ -130,15 +137,36 @@ def test_an_attack_is_refused_where_a_second_factor_was_shown() -> None:
 
 
 @pytest.mark.parametrize("verdict", [SUN, MOVED])
-@pytest.mark.parametrize("mode", [Mode.FACE, Mode.FACE_AND_PIN])
-def test_what_cannot_be_told_takes_the_pin(verdict: Verdict, mode: Mode) -> None:
-    lit = door(with_mode(mode))
+def test_what_cannot_be_told_takes_the_pin(verdict: Verdict) -> None:
+    lit = door(with_mode(Mode.FACE))
     lit.stand(ADA)
     effects = lit.answer(verdict, ADA)
 
     assert opened(effects) == []
     assert shown(effects) == [Indication.ENTER_PIN]
     assert opened(lit.code(PIN)) == [(ADA.id, "face+pin")]
+
+
+@pytest.mark.parametrize("verdict", [SUN, MOVED])
+def test_where_the_face_is_asked_for_beside_the_pin_nothing_stands_in_for_it(
+    verdict: Verdict,
+) -> None:
+    lit = door(with_mode(Mode.FACE_AND_PIN))
+    lit.stand(ADA)
+    first = lit.answer(verdict, ADA)
+    assert (opened(first), reasons(first)) == ([], ["not_told_alive"])
+    assert opened(lit.code(PIN)) == []
+    lit.wait(3.0)
+    lit.stand(ADA)
+    assert opened(lit.answer(verdict, ADA)) == []
+
+
+def test_whoever_is_examined_and_cannot_be_told_must_be_who_was_recognised_all_the_same() -> None:
+    lit = door(with_mode(Mode.FACE))
+    lit.code(PIN)
+    lit.stand(ADA)
+    effects = lit.answer(MOVED, BEN)
+    assert (opened(effects), reasons(effects)) == ([], ["inconsistent"])
 
 
 def test_what_cannot_be_told_after_the_pin_is_enough_for_both() -> None:
@@ -293,6 +321,37 @@ def test_a_face_is_examined_before_it_says_who_is_there() -> None:
     assert len(asked(effects)) == 1
     assert SelfServiceBegun(ADA.id, "face") not in events(effects)  # type: ignore[arg-type]
     assert SelfServiceBegun(ADA.id, "face") in events(lit.answer(ALIVE, ADA))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("verdict", "authorises"), [(ALIVE, True), (SUN, False), (MOVED, False)])
+@pytest.mark.parametrize("pin_first", [False, True])
+def test_an_administrator_who_could_not_be_told_alive_authorises_no_enrolment(
+    verdict: Verdict, *, authorises: bool, pin_first: bool
+) -> None:
+    lit = door(with_mode(Mode.FACE), administrator=True)
+    if pin_first:
+        lit.code(PIN)
+    lit.stand(ADA)
+    effects = lit.answer(verdict, ADA)
+    if not opened(effects):
+        effects = lit.code(PIN)
+    assert len(opened(effects)) == 1
+    lit.wait(10.0)
+    started = [each for each in events(lit.hold()) if isinstance(each, EnrolmentStarted)]
+    assert bool(started) is authorises
+
+
+def test_nobody_is_served_by_a_face_that_could_not_be_told_alive() -> None:
+    lit = door(with_mode(Mode.FACE))
+    lit.stand(ADA)
+    lit.answer(SUN, ADA)
+    lit.hold()
+    begun = [each for each in events(lit.code(PIN)) if isinstance(each, SelfServiceBegun)]
+    assert begun == []
+    lit.wait(20.0)
+    lit.hold()
+    lit.stand(ADA)
+    assert reasons(lit.answer(SUN, ADA)) == ["not_told_alive"]
 
 
 @pytest.mark.parametrize("act", ["hold", "push"])

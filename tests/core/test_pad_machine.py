@@ -84,6 +84,8 @@ class PadMachine(RuleBasedStateMachine):
             elif isinstance(effect, Energise) and effect.grant.method is Method.FACE_AND_PIN:
                 promise(effect.grant.subject == ADA.id, "a PIN of nobody")
                 promise(ADA.id not in self.attacked, "opened with a PIN after an attack")
+                demanded = self.access.mode is Mode.FACE_AND_PIN
+                promise(self.alive or not demanded, "a face that was asked for was not told alive")
                 self.reached["opened with a PIN"] += 1
             elif isinstance(effect, Examine):
                 promise(self.flashes, "lit where nobody asks for it")
@@ -130,6 +132,7 @@ class PadMachine(RuleBasedStateMachine):
             self.reached["attack"] += 1
         else:
             self.attacked = set()
+            self.alive = verdict.liveness is Liveness.BONA_FIDE
             self.reached["unclear"] += verdict.liveness is Liveness.UNCLEAR
         opened = [effect for effect in effects if isinstance(effect, Energise)]
         if verdict is ALIVE and person is not self.present:
@@ -155,7 +158,7 @@ class PadMachine(RuleBasedStateMachine):
         self.stands_still(ADA, 3)
         self.is_examined(ADA, ALIVE, after, age)
 
-    @rule(verdicts=st.permutations([SUN, SCREEN]))
+    @rule(verdicts=st.permutations([SUN, SCREEN, ALIVE]))
     def comes_home_and_types(self, verdicts: list[Verdict]) -> None:
         for verdict in verdicts:
             self.comes_home(verdict, ADA)
@@ -205,6 +208,7 @@ class PadMachine(RuleBasedStateMachine):
 
     present: Person = STRANGER
     shown: Person = STRANGER
+    alive = False
 
 
 MACHINE = PadMachine
