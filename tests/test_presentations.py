@@ -101,3 +101,10 @@ def test_a_line_that_is_no_presentation_is_named(line: bytes) -> None:
     write(presented("print", Liveness.ATTACK), kept)
     with pytest.raises(ConfigError, match=r"pad\.jsonl: line 2"):
         read(kept.getvalue() + line, "pad.jsonl")
+
+
+def test_an_empty_landing_proves_nothing() -> None:
+    [rate] = rates([presented("print", Liveness.UNCLEAR)] * 60)
+    assert (rate.unclear, rate.enough) == (60, False)
+    [rate] = rates([presented("print", Liveness.ATTACK)] * 60)
+    assert rate.enough

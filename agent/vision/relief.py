@@ -164,6 +164,8 @@ def relief(unlit: Float64, lit: Float64, face: Surface, fit_for_use: Mask) -> Re
     expected = np.column_stack([_without(sheet, shade) for shade in shades.T])
     explained = expected @ solve(expected, left)
     spread = float(left.std())
+    if not spread > 0:
+        raise ValueError("pictures that are the same")
     gain = float(np.exp(np.median(shown)))
     return Relief(
         correlation=float(explained.std()) / spread,

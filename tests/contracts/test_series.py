@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.adapters import flashing
 from agent.adapters.camera import PiCamera, open_camera
 from agent.adapters.clock import SystemClock
 from agent.adapters.v4l2 import UsbCamera
@@ -195,3 +196,13 @@ def test_cameras_that_no_light_can_be_had_of_say_so(tmp_path: Path) -> None:
     for each in cameras:
         with pytest.raises(DeviceError, match=r'locks no exposure: set \[pad\] level = "basic"'):
             each.series(CODE, lambda _: None, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("light", "lux", "exposure"),
+    [(0.0, 200.0, 8000), (400.0, 2000.0, 7937), (400.0, 200.0, 2778), (400.0, 0.0, 200)],
+)
+def test_the_exposure_leaves_room_for_the_light(light: float, lux: float, exposure: int) -> None:
+    before = {"ExposureTime": 10_000, "AnalogueGain": 1.0, "SensorTimestamp": 1, "Lux": lux}
+    known = dict.fromkeys(("AeEnable", "ExposureTime", "AnalogueGain"))
+    assert flashing.hold(before, known, light)["ExposureTime"] == exposure

@@ -341,6 +341,16 @@ def test_an_administrator_who_could_not_be_told_alive_authorises_no_enrolment(
     assert bool(started) is authorises
 
 
+def test_a_face_that_could_not_be_told_does_not_wait_for_an_hour_that_asks_for_it() -> None:
+    access = Access(Mode.FACE_AND_PIN, (Hours(NIGHT, Mode.FACE),), pad=PadLevel.FLASH)
+    lit = door(Rules(access=access, notice=NOTICE))
+    lit.week_minute = 359
+    lit.stand(ADA)
+    assert shown(lit.answer(SUN, ADA)) == [Indication.ENTER_PIN]
+    lit.week_minute = 360
+    assert opened(lit.code(PIN)) == []
+
+
 def test_nobody_is_served_by_a_face_that_could_not_be_told_alive() -> None:
     lit = door(with_mode(Mode.FACE))
     lit.stand(ADA)

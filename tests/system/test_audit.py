@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent import app
+from agent import app, audit
 from agent.adapters.clock import SystemClock
 from agent.audit import audit_gallery
 from agent.config import Config
 from agent.core.events import Denied
 from agent.core.matching import mean_template
 from agent.core.types import Float32, Reason, SubjectId
-from agent.ports import Store
+from agent.ports import References, Store
 from tests.residents import CONSENT, enrol, granted, vectors
 from tests.system.computer import Computer
 from tests.system.test_records import opened
@@ -187,3 +187,8 @@ def test_the_self_consistency_of_who_was_enrolled_before_it_was_kept_is_computed
     assert known[SubjectId(ADA)] == pytest.approx(0.0, abs=0.2)
     assert known[SubjectId(BEN)] == pytest.approx(0.88, abs=0.05)
     assert ("inconsistent", ADA, None) in findings(computer)
+
+
+def test_whoever_is_erased_while_it_looks_is_passed_over() -> None:
+    kept = [References(SubjectId("s-gone"), 5, 0, 0.9)]
+    assert list(audit._never_matched(kept, {}, set(), None)) == []  # noqa: SLF001

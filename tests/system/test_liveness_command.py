@@ -70,3 +70,11 @@ def test_a_file_of_something_else_is_left_as_it_is(computer: Computer) -> None:
     other.write_text("Dear Ada\n")
     assert "letter.txt: line 1" in computer.refuses("pad", "bench", "--file", str(other))
     assert other.read_text() == "Dear Ada\n"
+
+
+def test_where_nobody_presses_enter_nothing_is_counted(kept: Path) -> None:
+    words = ["pad", "bench", "--file", str(kept), "--species", "print"]
+    result = CliRunner().invoke(main, words, input="")
+    assert result.exit_code == 2
+    assert "press Enter" in result.stderr.splitlines()[-1]
+    assert kept.read_bytes() == b""

@@ -9,7 +9,7 @@ import pytest
 from agent.core.pad import Cue, Liveness, Series, Verdict
 from agent.core.types import Frame, Pixels, Probe
 from agent.vision.detect import Detector, Landmarker
-from agent.vision.pad import FlashPad, Measured, holds_still, judge
+from agent.vision.pad import FlashPad, Measured, field_of_view, holds_still, judge
 from agent.vision.pipeline import Pipeline
 from tests.accuracy import attacks
 from tests.accuracy.attacks import Sitter, bona_fide
@@ -251,3 +251,13 @@ def test_a_face_that_is_hidden_but_for_its_mouth_is_unclear(pad: FlashPad, livin
         pixels[: pixels.shape[0] // 2] = dark[: pixels.shape[0] // 2]
         frames.append(Frame(pixels, frame.captured_at))
     assert said(pad, replace(living, frames=tuple(frames)))[0] is not Liveness.BONA_FIDE
+
+
+def test_part_of_a_picture_has_part_of_its_field_of_view() -> None:
+    whole, half = field_of_view(1.0), field_of_view(0.5)
+    assert np.tan(np.radians(half) / 2) == pytest.approx(np.tan(np.radians(whole) / 2) / 2)
+
+
+def test_a_camera_that_froze_is_unclear(pad: FlashPad, living: Series) -> None:
+    frozen = replace(living, frames=living.frames[:1] * len(living.frames))
+    assert said(pad, frozen)[0] is not Liveness.BONA_FIDE
