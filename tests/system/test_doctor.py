@@ -19,7 +19,11 @@ from tests.brokers import free_port
 from tests.residents import vectors
 from tests.system.computer import Computer
 
-SOFTWARE = {"config", "models", "notice", "key", "store", "sureness", "disk", "card", "permissions"}
+SOFTWARE = {"config", "models", "notice", "key", "store", "sureness", "attacks"} | {
+    "disk",
+    "card",
+    "permissions",
+}
 HARDWARE = {"groups", "camera", "gpio", "lines", "devices"}
 WORLD = {"broker", "remote", "clock", "temperature", "power"}
 

@@ -108,10 +108,10 @@ def test_no_command_changes_the_database_under_an_agent_of_the_version_before(
         assert version(config) == 3
         # The agent itself, once it is started anew.
         app.checked_store(config, SystemClock()).close()
-    assert version(config) == 4
+    assert version(config) == 5
 
 
 def test_without_an_agent_any_command_takes_an_older_database_over(tmp_path: Path) -> None:
     config = outdated(tmp_path / "state")
     app.open_store(config, SystemClock()).close()
-    assert version(config) == 4
+    assert version(config) == 5
