@@ -217,9 +217,9 @@ MUTANTS: dict[str, list[Edit]] = {
     ],
     # --- enrolling --------------------------------------------------------------------------------
     "a PIN alone authorises an enrolment": [(ADMISSION, "grant.method in STRONG and not", "not")],
-    "whoever is forced authorises an enrolment": [(ADMISSION, " and not forced:", ":")],
+    "whoever is forced authorises an enrolment": [(ADMISSION, " and not weak:", ":")],
     "duress is forgotten while a factor waits": [
-        (ADMISSION, "forced = duress or any(", "forced = duress or False and any(")
+        (ADMISSION, "any(each.duress or each.unclear for", "any(each.unclear for")
     ],
     # --- the button -------------------------------------------------------------------------------
     "one confirmation is enough": [(SELF_SERVICE, "= self._holds > 1", "= self._holds > 0")],
@@ -295,7 +295,7 @@ MUTANTS: dict[str, list[Edit]] = {
         )
     ],
     "a self-service goes on when somebody else's face enters": [
-        (RECEPTION, "*self._service.end(), *self._grant", "*self._grant")
+        (RECEPTION, "return [*self._service.end(), *granted]", "return granted")
     ],
     "whoever says who they are is let in instead": [
         (

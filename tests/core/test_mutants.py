@@ -77,10 +77,14 @@ MUTANTS: dict[str, list[Edit]] = {
     "a presentation survives any gap": [(DECISION, "<= self._rules.max_gap:", "< 1e9:")],
     "one frame is enough": [
         (DECISION, "if not len(presentation) >= self._rules.min_frames:", "if False:"),
-        (DECISION, "if not agreeing >= self._rules.min_frames:", "if not agreeing:"),
+        (
+            DECISION,
+            "if not agreeing >= min(self._rules.min_frames, len(vectors)):",
+            "if not agreeing:",
+        ),
     ],
     "frames need not agree": [
-        (DECISION, "if not agreeing >= self._rules.min_frames:", "if False:")
+        (DECISION, "if not agreeing >= min(self._rules.min_frames, len(vectors)):", "if False:")
     ],
     "the newest frame need not agree": [
         (DECISION, "if not self._agrees(presentation.vectors[-1], best.row):", "if False:")

@@ -22,34 +22,33 @@ MUTANTS: dict[str, list[Edit]] = {
     "nobody is examined": [
         (RECEPTION, "if level is not PadLevel.BASIC and not examined", "if False")
     ],
-    "what is unclear passes": [
-        (RECEPTION, "if verdict.liveness is not Liveness.BONA_FIDE:", "if False:"),
-        (RECEPTION, "alone=unclear is None", "alone=True"),
-        (
-            RECEPTION,
-            "            claim.match, found.probes\n        ):",
-            "            claim.match, found.probes\n        ) and found.probes:",
-        ),
+    "what is unclear passes": [(RECEPTION, "        if not alive:\n", "        if False:\n")],
+    "what is unclear needs no second factor": [
+        (RECEPTION, "Factor.FACE, now, alone=False)", "Factor.FACE, now)")
     ],
-    "what is unclear needs no second factor": [(RECEPTION, "alone=unclear is None", "alone=True")],
+    "what is unclear is enough beside the PIN that is asked for anyway": [
+        (RECEPTION, "or not self._admission.takes_a_face_alone(now)", ""),
+        (ADMISSION, "unclear=self.takes_a_face_alone(now))", "unclear=True)"),
+    ],
     "an attack passes": [
         (RECEPTION, "if verdict.liveness is Liveness.ATTACK:", "if False:"),
         (
             RECEPTION,
-            "if verdict.liveness is not Liveness.BONA_FIDE:",
-            "if verdict.liveness is Liveness.UNCLEAR:",
+            "        if not alive:\n",
+            "        if verdict.liveness is Liveness.UNCLEAR:\n",
         ),
     ],
     "an attack is unclear": [(RECEPTION, "if verdict.liveness is Liveness.ATTACK:", "if False:")],
     "examined faces are not compared": [
-        (
-            RECEPTION,
-            "if recognised in self._roll.standing and not self._judge",
-            "if False and not self._judge",
-        )
+        (RECEPTION, "and not self._judge.bears_out", "and False and not self._judge.bears_out")
     ],
     "examined faces agree with anybody": [
-        (DECISION, "sum(scores) >= floor * len(scores) and", "True or")
+        (DECISION, "ranking.best.subject != match.subject", "False"),
+        (
+            DECISION,
+            "return 2 * agreeing > len(vectors) and self._objection(ranking, vectors) is None",
+            "return True",
+        ),
     ],
     "no answer in time passes": [
         (
@@ -57,11 +56,7 @@ MUTANTS: dict[str, list[Edit]] = {
             "return self._end(Verdict(Liveness.UNCLEAR, cue), now)",
             "return self._end(Verdict(Liveness.BONA_FIDE, cue), now)",
         ),
-        (
-            RECEPTION,
-            "if recognised in self._roll.standing and not self._judge",
-            "if found.probes and not self._judge",
-        ),
+        (RECEPTION, "and (alive or found.probes)", "and found.probes"),
     ],
     "an answer never comes too late": [
         (EXAMINATION, "if self.deadline is None or now < self.deadline:", "if True:")
