@@ -141,7 +141,10 @@ def comparable(light: Float64, face: Surface) -> Mask:
     light: (N, SIDE, SIDE), as registered.
     """
     dim = light.min(0)
-    lightest = float(np.median(dim[face.skin & np.isfinite(dim)]))
+    seen: Mask = face.skin & np.isfinite(dim)
+    if not seen.any():
+        return seen
+    lightest = float(np.median(dim[seen]))
     return face.skin & _eroded(dim > max(DARK, SHADOW * lightest), MARGIN)
 
 
