@@ -7,6 +7,7 @@ import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -33,14 +34,17 @@ from agent.adapters.systemd import NotifySocket
 from agent.adapters.vault import Vault
 from agent.config import Config, Readers, parse_config
 from agent.core.access import Access, Hours
+from agent.core.consent import Roll
 from agent.core.controller import Controller
+from agent.core.decision import Judge
 from agent.core.events import Restored, Started
 from agent.core.examination import ANSWERS, CODES
+from agent.core.inputs import StoreLoaded
 from agent.core.matching import Calibration
 from agent.core.pad import PadLevel
 from agent.core.policy import parse_schedule
 from agent.core.rules import Outside, Rules
-from agent.core.types import Notice, SubjectId
+from agent.core.types import Notice, Now, SubjectId
 from agent.errors import ConfigError, DamagedStoreError, DeviceError, StoreError
 from agent.housekeeping import Housekeeping
 from agent.ports import Camera, Clock, DeviceKey, Inputs, Pad, Recorded, Reporter, Store, Vision
@@ -273,6 +277,18 @@ def load_vision(config: Config) -> tuple[Pipeline, Calibration]:
     return pipeline, load_calibration(directory, pipeline.model)
 
 
+def as_the_agent(
+    config: Config, calibration: Calibration, loaded: StoreLoaded, now: Now
+) -> tuple[Roll, Judge]:
+    """Give who is compared, and how sure the door must be of them, as an agent would have it.
+
+    Raises ConfigError.
+    """
+    roll = Roll(load_notice(config), calibration.model)
+    roll.load(loaded, now)
+    return roll, Judge(config.recognition, calibration, roll.gallery)
+
+
 def load_pad(config: Config, pipeline: Pipeline) -> Pad:
     """Give what examines faces by the light. Raises ConfigError where that is not measured."""
     light, camera = config.pad.light_lux, config.camera
@@ -444,8 +460,9 @@ def access(config: Config) -> Access:
 
 def at_basic(config: Config) -> Access:
     """Give the same of a door at which no light examines a face."""
-    hours = (Hours(parse_schedule(each.when), each.mode) for each in config.access.hours)
-    return Access(config.access.mode, tuple(hours))
+    asked = access(config)
+    hours = tuple(replace(each, pad=None) for each in asked.hours)
+    return replace(asked, hours=hours, pad=PadLevel.BASIC)
 
 
 def broker(config: Config) -> list[Reporter]:

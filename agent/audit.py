@@ -10,8 +10,6 @@ from agent import app
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import local_time
 from agent.config import Config
-from agent.core.consent import Roll
-from agent.core.decision import Judge
 from agent.core.enrolment import Enrolment
 from agent.core.events import Denied, Granted
 from agent.core.types import Gallery, SubjectId
@@ -74,9 +72,8 @@ def audit_gallery(config: Config) -> Audit:
         kept = store.references(calibration.model)
         rows = {SubjectId(row.id): row for row in store.subjects()}
         matched, log_since = _log(store)
-    roll = Roll(app.load_notice(config), calibration.model)
-    roll.load(loaded, SystemClock().now())
-    in_force = Judge(config.recognition, calibration, roll.gallery).threshold
+    _, judge = app.as_the_agent(config, calibration, loaded, SystemClock().now())
+    in_force = judge.threshold
     near = in_force.cosine - config.enrolment.collision
     findings = [
         *_weak(kept, config.enrolment),

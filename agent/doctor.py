@@ -20,11 +20,8 @@ from agent.adapters.gpio import open_gpio
 from agent.adapters.permissions import memberships, owner, permissions
 from agent.config import Config, Mqtt, Readers, parse_config
 from agent.core.access import pad_level
-from agent.core.consent import Roll
-from agent.core.decision import Judge
 from agent.core.events import FaultCleared, FaultRaised, Part, Started
 from agent.core.orders import Operation, RemoteUnlock
-from agent.core.pad import PadLevel
 from agent.errors import ConfigError, DeviceError, DoorwardError
 from agent.vision.models import RUNTIME
 from agent.wire.discovery import removal
@@ -121,10 +118,9 @@ def _store(config: Config) -> str:
 
 def _sureness(config: Config) -> str:
     _, calibration = app.load_vision(config)
-    roll = Roll(app.load_notice(config), calibration.model)
     with app.opened_store(config) as store:
-        roll.load(store.load(calibration.model), SystemClock().now())
-    judge = Judge(config.recognition, calibration, roll.gallery)
+        loaded = store.load(calibration.model)
+    _, judge = app.as_the_agent(config, calibration, loaded, SystemClock().now())
     if not judge.threshold.met:
         raise DeviceError(judge.sureness)
     return judge.sureness
@@ -188,9 +184,7 @@ def _gpio(config: Config) -> str:
 def _attacks(config: Config) -> str:
     access = app.access(config)
     told = attacks.in_words(pad_level(access, SystemClock().now()))
-    levels = {access.pad, *(hours.pad or access.pad for hours in access.hours)}
-    also = [level for level in PadLevel if level in levels]
-    return told if len(also) == 1 else f"{told} (by the hour: {', '.join(also)})"
+    return told if len(access.levels) == 1 else f"{told} (by the hour: {', '.join(access.levels)})"
 
 
 def _in_use(config: Config, part: Part) -> str:

@@ -12,8 +12,6 @@ from agent.adapters.clock import SystemClock
 from agent.adapters.console import LocalReporter, as_object
 from agent.config import Config, Mqtt
 from agent.core.access import pad_level
-from agent.core.consent import Roll
-from agent.core.decision import Judge
 from agent.core.effects import Erase, IssueCode, RenewConsent, Revoke, SuspendConsent
 from agent.core.enrolment import give_consent
 from agent.core.events import (
@@ -241,13 +239,11 @@ def status(config: Config) -> Status:
         last = store.last_events(1)
         cursor = store.cursor()
         verifier = store.verifier
-    roll = Roll(app.load_notice(config), calibration.model)
     now = SystemClock().now()
-    roll.load(loaded, now)
+    roll, judge = app.as_the_agent(config, calibration, loaded, now)
     subjects = loaded.subjects.values()
     revoked = sum(subject.revoked for subject in subjects)
     admitted = sum(not subject.revoked for subject in roll.standing.values())
-    judge = Judge(config.recognition, calibration, roll.gallery)
     return Status(
         door=config.door.name,
         running=app.agent_is_running(config),

@@ -9,17 +9,16 @@ from dataclasses import astuple, fields
 from itertools import pairwise
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
-from agent.adapters.formats import from_bgr
 from agent.app import models_directory
 from agent.config import Config
 from agent.core.enrolment import Enrolment
 from agent.core.matching import likeness_to_others
 from agent.core.types import Float32, Frame, Probe, Quality
+from agent.evaluation.collection import read_photograph
 from agent.vision.pipeline import load_pipeline
 
 THRESHOLD = 0.53
@@ -44,8 +43,8 @@ def main() -> None:
     pipeline = load_pipeline(models_directory(Config()), Config().quality)
     owners, probes, without = [], [], 0
     for file in sorted(Path(sys.argv[1]).glob("*/*.jpg")):
-        picture = cv2.imread(str(file))
-        seen = None if picture is None else pipeline(Frame(from_bgr(picture), 0.0)).nearest
+        pixels = read_photograph(file)
+        seen = None if pixels is None else pipeline(Frame(pixels, 0.0)).nearest
         if isinstance(seen, Probe):
             owners.append(file.parent.name)
             probes.append(seen)

@@ -46,16 +46,25 @@ class Access:
     hours: tuple[Hours, ...] = ()
     pad: PadLevel = PadLevel.BASIC
 
+    def at(self, now: Now) -> Hours | None:
+        """Give the hours that it is time for, if any."""
+        return next((hours for hours in self.hours if hours.cover(now)), None)
+
     @property
     def every_mode(self) -> frozenset[Mode]:
         """The modes that are in force at some hour."""
         return frozenset({self.mode, *(hours.mode for hours in self.hours)})
 
     @property
+    def levels(self) -> list[PadLevel]:
+        """The levels that are in force at some hour, the least first."""
+        asked = {self.pad, *(hours.pad for hours in self.hours)}
+        return [level for level in PadLevel if level in asked]
+
+    @property
     def strictest(self) -> PadLevel:
-        """The highest level that is in force at some hour."""
-        levels = {self.pad, *(hours.pad for hours in self.hours)}
-        return max((level for level in PadLevel if level in levels), key=list(PadLevel).index)
+        """The highest of them."""
+        return self.levels[-1]
 
 
 _FACES = frozenset({Method.FACE, Method.FACE_AND_PIN})
@@ -68,18 +77,16 @@ def modes(access: Access, now: Now) -> frozenset[Mode]:
     """Give the mode in force; where the clock is not set, all that may be: each must be met."""
     if not now.trusted:
         return access.every_mode
-    for hours in access.hours:
-        if hours.cover(now):
-            return frozenset({hours.mode})
-    return frozenset({access.mode})
+    hours = access.at(now)
+    return frozenset({access.mode if hours is None else hours.mode})
 
 
 def pad_level(access: Access, now: Now) -> PadLevel:
     """Give the level in force; where the clock is not set, the strictest of all."""
     if not now.trusted:
         return access.strictest
-    in_force = (hours.pad for hours in access.hours if hours.cover(now))
-    return next(in_force, None) or access.pad
+    hours = access.at(now)
+    return access.pad if hours is None or hours.pad is None else hours.pad
 
 
 def accepts(modes: Iterable[Mode], method: Method, *, has_face: bool) -> bool:

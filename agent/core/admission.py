@@ -86,9 +86,9 @@ class Admission:
 
     def looks_at_faces(self, now: Now) -> bool:
         """Say whether a face is worth anything now: else nobody is to be recognised for nothing."""
-        in_force = modes(self._rules.access, now)
         if self.takes_a_face_alone(now):
             return True
+        in_force = modes(self._rules.access, now)
         together = accepts(in_force, Method.FACE_AND_PIN, has_face=True)
         return together and not accepts(in_force, Method.PIN, has_face=True)
 

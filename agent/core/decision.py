@@ -6,6 +6,7 @@ best subject of another household, and be borne out by enough frames each on its
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,7 +150,7 @@ class Judge:
         self._gallery = gallery
         self.threshold = self._strictest(gallery.references)
 
-    @property
+    @cached_property
     def sureness(self) -> str:
         """What the threshold in force means, in words, and what to do where it is not enough."""
         compared = len(self._gallery.subjects)
@@ -189,15 +190,15 @@ class Judge:
             return None
         return Refusal(reason or Reason.NO_MATCH)
 
-    def bears_out(self, match: Match, probes: Sequence[Probe]) -> bool:
-        """Say whether faces that were seen later would have matched the same subject themselves."""
+    def bears_out(self, subject: SubjectId, probes: Sequence[Probe]) -> bool:
+        """Say whether faces that were seen later would have matched this subject themselves."""
         if not len(probes) >= LEAST_LATER:
             return False
         if not {probe.embedding.model for probe in probes} == {self._gallery.model}:
             return False
         vectors = [probe.embedding.vector for probe in probes]
         ranking = search(self._gallery, mean_template(vectors))
-        if ranking is None or ranking.best.subject != match.subject:
+        if ranking is None or ranking.best.subject != subject:
             return False
         agreeing = sum(self._agrees(vector, ranking.best.row) for vector in vectors)
         return 2 * agreeing > len(vectors) and self._objection(ranking, vectors) is None

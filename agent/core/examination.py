@@ -28,11 +28,9 @@ lock its exposure."""
 
 
 def _serves(code: tuple[bool, ...]) -> bool:
-    changes = [(a, b) for a, b in pairwise((False, *code)) if a is not b]
-    flashes = sum(b for _, b in changes)
-    alike = code[0] is False
-    within = len(changes) - (not alike)
-    return 2 <= sum(code) <= CODE_FRAMES - 2 and within >= 2 and flashes <= MOST_FLASHES  # noqa: PLR2004
+    changes = sum(a is not b for a, b in pairwise(code))
+    flashes = sum(b and not a for a, b in pairwise((False, *code)))
+    return 2 <= sum(code) <= CODE_FRAMES - 2 and changes >= 2 and flashes <= MOST_FLASHES  # noqa: PLR2004
 
 
 CODES: tuple[tuple[bool, ...], ...] = tuple(

@@ -137,7 +137,7 @@ class Reception:
         if (
             recognised in self._roll.standing
             and (alive or found.probes)
-            and not self._judge.bears_out(claim.match, found.probes)
+            and not self._judge.bears_out(recognised, found.probes)
         ):
             # One face was shown to be recognised, and another one to be examined.
             return self._refuse_claim(claim, Reason.INCONSISTENT, now)
@@ -259,15 +259,15 @@ class Reception:
         if ranking is None:
             return None
         near = self.threshold.cosine - self._rules.enrolment.collision
-        close = [each for each in (ranking.best, ranking.rival) if each and each.score >= near]
+        close = (each for each in (ranking.best, ranking.rival) if each and each.score >= near)
         # A sibling is let in at the same door anyway: the double of somebody else is told first.
-        others_first = sorted(
+        return min(
             (each.subject for each in close),
             key=lambda subject: (
                 household is not None and self._roll.standing[subject].household == household
             ),
+            default=None,
         )
-        return others_first[0] if others_first else None
 
     def _hint(self, indication: Indication) -> list[Effect]:
         # While the door is open, that is what there is to say.

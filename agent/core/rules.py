@@ -65,7 +65,7 @@ class Condition:
     tamper: bool
     faults: tuple[Part, ...]
     rejected: Mapping[Rejection, int]
-    pad: PadLevel = PadLevel.BASIC
+    pad: PadLevel
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,15 @@ class Collection:
         who, starts = np.unique(self.names[order], return_index=True)
         return dict(zip(who.tolist(), np.split(order, starts[1:]), strict=True))
 
+    @cached_property
+    def owners(self) -> NDArray[np.intp]:
+        """(K,) whose each usable photograph is, as a place in `rows`."""
+        return np.unique(self.names, return_inverse=True)[1]
+
+    def by_person(self, embedder: str) -> list[Float32]:
+        """Give each person's vectors, (K, D), in the order of `rows`."""
+        return [self.vectors[embedder][rows] for rows in self.rows.values()]
+
     @property
     def photographs(self) -> int:
         """How many files could be read."""
@@ -92,7 +101,7 @@ def read_collection(
     many: list[Path] = []
     people: Counter[str] = Counter()
     for file in progress(files):
-        pixels = _read(file)
+        pixels = read_photograph(file)
         if pixels is None:
             failed.setdefault(UNREADABLE, []).append(file)
             continue
@@ -161,7 +170,8 @@ def _files(images: Path) -> list[Path]:
     return files
 
 
-def _read(file: Path) -> Pixels | None:
+def read_photograph(file: Path) -> Pixels | None:
+    """Read a photograph, (H, W, 3) RGB; None where it is none."""
     try:
         picture = cv2.imread(str(file))
     except cv2.error:

@@ -78,7 +78,7 @@ def calibrate(config: Path | None, *, images: Path, out: Path, embedder: str, js
     collection = _collection(app.load_config(config), images, [embedder])
     model = collection.models[embedder]
     others = calibrating.kept(out, model)
-    people = [collection.vectors[embedder][rows] for rows in collection.rows.values()]
+    people = collection.by_person(embedder)
     entry, left_out = calibrating.calibrated(people, model, collection.photographs)
     try:
         out.write_text(calibrating.rendered([*others, entry]), encoding="utf-8")

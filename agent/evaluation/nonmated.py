@@ -15,7 +15,7 @@ SUSPECT = 0.70
 """Cosine from which two people of a collection are held to be one under two names, or twins.
 
 Nearly all such pairs in Labeled Faces in the Wild are wrong labels. It decides on what is left out
-of a second set of figures, never of the first.
+of a second set of figures of an evaluation, never of the first, and of a calibration.
 """
 KEPT = 0.05
 """Share of the scores that is kept, from the highest."""

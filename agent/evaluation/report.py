@@ -17,6 +17,7 @@ from agent.evaluation.identification import (
     POOLS,
     SIZES,
     SPLITS,
+    Rate,
     Trials,
     fnir_at,
     run_trials,
@@ -32,6 +33,7 @@ from agent.evaluation.verification import (
     accept_rates,
     det_curve,
     mated,
+    thresholds_beyond,
     told_rightly,
 )
 from agent.vision.models import RUNTIME
@@ -44,7 +46,7 @@ Report = dict[str, Any]
 def evaluated(collection: Collection, pairs: Pairs) -> Report:
     """Measure each embedder; docs/evaluation.md lists the keys."""
     first, *others = collection.vectors
-    people = _people(collection, first)
+    people = collection.by_person(first)
     suspected = suspects(people)
     names = list(collection.rows)
     notes = [*failures(collection), *_unpaired(pairs)]
@@ -88,7 +90,7 @@ def _measured(
     notes: list[str],
 ) -> Report:
     """Measure one embedder, with all pairs of people and without the suspected ones."""
-    people = _people(collection, embedder)
+    people = collection.by_person(embedder)
     weights = drawn(len(people), np.random.default_rng(SEED))
     figures: Report = {"embedder": embedder, "model": collection.models[embedder]}
     figures |= _accuracy(collection, embedder, pairs, weights, notes)
@@ -120,8 +122,7 @@ def _accuracy(
         notes.append(f"no accuracy: {error}")
         return {"accuracy": None}
     folds = [right[pairs.fold == fold].mean() for fold in np.unique(pairs.fold)]
-    person = np.unique(collection.names, return_inverse=True)[1]
-    one, other = person[pairs.one], person[pairs.other]
+    one, other = collection.owners[pairs.one], collection.owners[pairs.other]
     # A mated pair has one person, who counts once.
     counts = weights[:, one] * np.where(one == other, 1, weights[:, other])
     with np.errstate(invalid="ignore"):
@@ -183,8 +184,7 @@ def _tail(strangers: NonMated, weights: Weights, notes: list[str]) -> Report | N
         "shape_interval": _bounds(interval(np.array([each.shape for each in tails]))),
         "threshold_at_fmr": {_key(fmr): _number(tail.score_at(fmr)) for fmr in BEYOND},
         "threshold_interval_at_fmr": {
-            _key(fmr): _bounds(interval(np.array([each.score_at(fmr) for each in tails])))
-            for fmr in BEYOND
+            _key(fmr): _bounds(interval(thresholds_beyond(tails, fmr))) for fmr in BEYOND
         },
     }
 
@@ -215,36 +215,32 @@ def _identification(
     }
     notes.extend(f"no FNIR with {each}: too few people with the photographs" for each in unmeasured)
 
-    def nested(value: Callable[[Any], object]) -> Report:
+    def nested(figure: Callable[[int, int, int], object]) -> Report:
         return {
             str(size): {
-                str(enrolment): {
-                    str(pool): {
-                        _key(fpir): None if rate is None else value(rate)
-                        for fpir in FPIRS
-                        for rate in [rates.get((size, enrolment, pool, fpir))]
-                    }
-                    for pool in POOLS
-                }
+                str(enrolment): {str(pool): figure(size, enrolment, pool) for pool in POOLS}
                 for enrolment in POOLS
             }
             for size in SIZES
         }
 
-    return {
-        "fnir_at_fpir": nested(lambda rate: _number(rate.fnir)),
-        "fnir_interval_at_fpir": nested(lambda rate: _bounds(rate.interval)),
-        "threshold_at_fpir": nested(lambda rate: _number(rate.threshold)),
-        "estimated_at_fpir": nested(lambda rate: rate.estimated),
-        "transactions": {
-            str(size): {
-                str(enrolment): {
-                    str(pool): _sample(trials[enrolment, pool], size) for pool in POOLS
-                }
-                for enrolment in POOLS
+    def at_fpirs(value: Callable[[Rate], object]) -> Report:
+        return nested(
+            lambda *condition: {
+                _key(fpir): None if rate is None else value(rate)
+                for fpir in FPIRS
+                for rate in [rates.get((*condition, fpir))]
             }
-            for size in SIZES
-        },
+        )
+
+    return {
+        "fnir_at_fpir": at_fpirs(lambda rate: _number(rate.fnir)),
+        "fnir_interval_at_fpir": at_fpirs(lambda rate: _bounds(rate.interval)),
+        "threshold_at_fpir": at_fpirs(lambda rate: _number(rate.threshold)),
+        "estimated_at_fpir": at_fpirs(lambda rate: rate.estimated),
+        "transactions": nested(
+            lambda size, enrolment, pool: _sample(trials[enrolment, pool], size)
+        ),
     }
 
 
@@ -261,15 +257,10 @@ def _sample(trials: dict[int, Trials], size: int) -> Report | None:
     }
 
 
-def _people(collection: Collection, embedder: str) -> list[Float32]:
-    return [collection.vectors[embedder][rows] for rows in collection.rows.values()]
-
-
 def _listed(collection: Collection, embedder: str, pairs: Pairs) -> Mated:
     vectors = collection.vectors[embedder]
     one, other = pairs.one[pairs.mated], pairs.other[pairs.mated]
-    person = np.unique(collection.names, return_inverse=True)[1]
-    return Mated((vectors[one] * vectors[other]).sum(1).astype(float), person[one])
+    return Mated((vectors[one] * vectors[other]).sum(1).astype(float), collection.owners[one])
 
 
 def _histogram(same: Mated, people: Sequence[Float32]) -> Report:

@@ -129,7 +129,8 @@ class FlashPad:
 
         meshes: of the same face in each frame. Raises ValueError where one has collapsed.
         """
-        face = surface(meshes[0], self._distance(series.frames[0], meshes), LIGHT_AT)
+        distance = self._distance(series.frames[0], meshes)
+        face = surface(meshes[0], distance, LIGHT_AT)
         light = register([frame.pixels for frame in series.frames], meshes).mean(3, np.float64)
         on = np.array(series.lit)
         lit, unlit = light[on].mean(0), light[~on].mean(0)
@@ -140,7 +141,7 @@ class FlashPad:
         level = np.log(light[:, usable].mean(1))
         shown = relief(unlit, lit, face, usable)
         return Measured(
-            expected=self._expected(series, meshes),
+            expected=self._expected(series.ambient, distance),
             ratio=ratio,
             follows=_correlation(level, on.astype(np.float64)),
             tinted=tinted(unlit, lit, usable),
@@ -149,11 +150,9 @@ class FlashPad:
             depth=shown.depth,
         )
 
-    def _expected(self, series: Series, meshes: "list[Mesh]") -> float | None:
-        ambient = series.ambient
+    def _expected(self, ambient: float | None, distance: float) -> float | None:
         if ambient is None or not ambient > 0:
             return None
-        distance = self._distance(series.frames[0], meshes)
         return self._light * (REFERENCE / distance) ** 2 / ambient
 
     def _distance(self, frame: Frame, meshes: "list[Mesh]") -> float:

@@ -7,7 +7,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from agent.adapters.formats import from_bgr
 from agent.core.types import Float32, Frame, Pixels, Probe, Quality
+from agent.evaluation.collection import read_photograph
 from agent.vision.pipeline import Pipeline
 from tests.accuracy.ways import WINDOW, Known, People, Shot, Shown, unit
 
@@ -112,10 +114,10 @@ def photographs(pipeline: Pipeline, folder: Path) -> People:
     """Read the good photographs of everybody who has one."""
     people: People = {}
     for path in sorted(folder.rglob("*.jpg")):
-        picture = cv2.imread(str(path))
-        if picture is None:
+        pixels = read_photograph(path)
+        if pixels is None:
             raise SystemExit(f"{path} is no picture: remove it")
-        if shot := _look(pipeline, np.asarray(picture, np.uint8)):
+        if shot := _look(pipeline, pixels):
             people.setdefault(path.parent.name, []).append(shot)
     return people
 
@@ -126,13 +128,13 @@ def films_of(pipeline: Pipeline, folder: Path) -> dict[str, list[Shot]]:
     for path in sorted(folder.glob("*.gif")) + sorted(folder.glob("*.mp4")):
         film, shots = cv2.VideoCapture(str(path)), []
         while (read := film.read())[0]:
-            if shot := _look(pipeline, np.asarray(read[1], np.uint8)):
+            if shot := _look(pipeline, from_bgr(read[1])):
                 shots.append(shot)
         if len(shots) >= 2 * WINDOW:
             films[path.stem] = shots
     return films
 
 
-def _look(pipeline: Pipeline, picture: Pixels) -> Shot | None:
-    nearest = pipeline(Frame(np.ascontiguousarray(picture[..., ::-1]), captured_at=0.0)).nearest
+def _look(pipeline: Pipeline, pixels: Pixels) -> Shot | None:
+    nearest = pipeline(Frame(pixels, captured_at=0.0)).nearest
     return Shot(nearest.embedding.vector, nearest.quality) if isinstance(nearest, Probe) else None

@@ -21,6 +21,7 @@ import numpy as np
 from tabulate import tabulate
 
 from agent.config import Quality
+from agent.evaluation.collection import read_photograph
 from agent.vision.pad import LIGHT_AT, MIN_CELLS, MIN_DEPTH, MIN_FRONTAL, MIN_RELIEF
 from agent.vision.pipeline import load_pipeline
 from agent.vision.relief import LINEAR, comparable, register, relief, surface
@@ -93,10 +94,10 @@ def exposed(unlit: Pixels, lit: Pixels, meshes: Sequence[Mesh]) -> float:
 
 
 def read(path: Path) -> Pixels:
-    picture = cv2.imread(str(path))
-    if picture is None:
+    pixels = read_photograph(path)
+    if pixels is None:
         raise ValueError(f"{path.name} is no picture")
-    return np.ascontiguousarray(picture[..., ::-1])
+    return pixels
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -27,6 +27,7 @@ from tabulate import tabulate
 from agent.config import Quality
 from agent.core.pad import Liveness, Verdict
 from agent.core.types import Probe
+from agent.evaluation.collection import read_photograph
 from agent.presentations import bounds
 from agent.vision.pad import FlashPad
 from agent.vision.pipeline import Pipeline, load_pipeline
@@ -88,10 +89,9 @@ def tunes(person: str) -> bool:
 def sitter_of(folder: Path) -> Sitter | None:
     """Take a folder's first photograph of one face that the door would compare, if any."""
     for path in sorted(folder.iterdir()):
-        picture = cv2.imread(str(path))
-        if picture is None:
+        pixels = read_photograph(path)
+        if pixels is None:
             continue
-        pixels = np.ascontiguousarray(picture[..., ::-1], np.uint8)
         faces, mesh = _pipeline().nearest(pixels)
         if faces == 1 and mesh and isinstance(_pipeline().probe(pixels, mesh), Probe):
             return Sitter(pixels, mesh)

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from agent.core.types import Pixels
+from agent.evaluation.collection import read_photograph
 
 
 class Photograph(NamedTuple):
@@ -95,5 +95,4 @@ def photographs(images: Path, pairs: list[Pair]) -> dict[Photograph, Path]:
 
 def read(path: Path) -> Pixels | None:
     """Read a photograph, RGB, if it is one."""
-    picture = cv2.imread(str(path)) if path.is_file() else None
-    return None if picture is None else np.ascontiguousarray(picture[..., ::-1], np.uint8)
+    return read_photograph(path) if path.is_file() else None

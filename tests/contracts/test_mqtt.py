@@ -14,6 +14,7 @@ from agent.core.effects import Answer
 from agent.core.events import DoorbellRang, DuressSignalled, Part, Started
 from agent.core.inputs import Acknowledged, Faulted, Recovered
 from agent.core.orders import MAX_PAYLOAD, Delivered, Operation, Rejection, RemoteUnlock
+from agent.core.pad import PadLevel
 from agent.core.rules import Condition
 from agent.core.types import LockState, SubjectId
 from agent.ports import Recorded
@@ -57,6 +58,7 @@ CONDITION = Condition(
     tamper=False,
     faults=(Part.CAMERA,),
     rejected={Rejection.FORGED: 2},
+    pad=PadLevel.BASIC,
 )
 
 

@@ -1102,6 +1102,7 @@ def test_a_double_of_another_household_is_told_before_a_twin_of_the_same(home: s
     assert both.collision == double.id
     assert enrolled_beside((twin, "12"), household="12").collision == twin.id
     assert enrolled_beside((twin, None), (double, None), household=None).collision == twin.id
+    assert enrolled_beside((twin, None), (double, "13"), household=None).collision == twin.id
 
 
 def test_what_is_too_close_follows_the_threshold_in_force() -> None:

@@ -313,16 +313,14 @@ def test_later_faces_must_match_as_surely_as_the_first(
     # 0.45 is below the threshold of 0.5, and above what a single frame may be.
     later = look_alike(ADA, "later", cosine)
     probes = [later.probe(seed, likeness) for seed in range(6)]
-    match = Match(ADA.id, 0.9, 0.5, None)
-    assert judge_of(ADA).bears_out(match, probes) is borne_out
+    assert judge_of(ADA).bears_out(ADA.id, probes) is borne_out
 
 
 def test_later_faces_that_are_more_like_another_resident_bear_nothing_out() -> None:
     double = look_alike(ADA, "double", 0.8)
-    match = Match(ADA.id, 0.9, 0.5, None)
     probes = [double.probe(seed, 0.97) for seed in range(6)]
-    assert judge_of(ADA).bears_out(match, probes)
-    assert not judge_of(ADA, double).bears_out(match, probes)
+    assert judge_of(ADA).bears_out(ADA.id, probes)
+    assert not judge_of(ADA, double).bears_out(ADA.id, probes)
 
 
 @pytest.mark.parametrize("frames", [3, 5])

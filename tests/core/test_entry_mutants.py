@@ -122,9 +122,7 @@ MUTANTS: dict[str, list[Edit]] = {
             "if False:\n        return access.every",
         )
     ],
-    "there are no hours": [
-        (ACCESS, "for hours in access.hours:\n", "for hours in access.hours[:0]:\n")
-    ],
+    "there are no hours": [(ACCESS, "if hours.cover(now)", "if False")],
     "hours last for a minute more": [
         (ACCESS, "now.week_minute < span.end", "now.week_minute <= span.end")
     ],

@@ -43,7 +43,7 @@ MUTANTS: dict[str, list[Edit]] = {
         (RECEPTION, "and not self._judge.bears_out", "and False and not self._judge.bears_out")
     ],
     "examined faces agree with anybody": [
-        (DECISION, "ranking.best.subject != match.subject", "False"),
+        (DECISION, "ranking.best.subject != subject", "False"),
         (
             DECISION,
             "return 2 * agreeing > len(vectors) and self._objection(ranking, vectors) is None",
@@ -78,9 +78,7 @@ MUTANTS: dict[str, list[Edit]] = {
     "by a clock that is not set the level outside all hours counts": [
         (ACCESS, "return access.strictest", "return access.pad")
     ],
-    "the hours have no level": [
-        (ACCESS, "return next(in_force, None) or access.pad", "return access.pad")
-    ],
+    "the hours have no level": [(ACCESS, "else hours.pad", "else access.pad")],
 }
 
 

@@ -19,11 +19,7 @@ from tests.brokers import free_port
 from tests.residents import vectors
 from tests.system.computer import Computer
 
-SOFTWARE = {"config", "models", "notice", "key", "store", "sureness"} | {
-    "disk",
-    "card",
-    "permissions",
-}
+SOFTWARE = {"config", "models", "notice", "key", "store", "sureness", "disk", "card", "permissions"}
 HARDWARE = {"groups", "camera", "gpio", "attacks", "lines", "devices"}
 WORLD = {"broker", "remote", "clock", "temperature", "power"}
 

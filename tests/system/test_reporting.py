@@ -13,6 +13,7 @@ from agent.core.effects import Indication
 from agent.core.events import CommandRejected, DoorbellRang
 from agent.core.inputs import Acknowledged, KeyPressed, Rung
 from agent.core.orders import Delivered, Rejection
+from agent.core.pad import PadLevel
 from agent.core.rules import Condition
 from agent.reporting import ASKED_EVERY, DESCRIBE_EVERY, WINDOW, Reporting
 from agent.runtime import MOST_WAITING
@@ -20,7 +21,7 @@ from tests.contracts.waiting import eventually
 from tests.residents import DENIED, NOW, opened
 from tests.system.actors import Agent, Archive
 
-CALM = Condition(3, 0.0001, True, "sure", None, False, (), {})
+CALM = Condition(3, 0.0001, True, "sure", None, False, (), {}, PadLevel.BASIC)
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def test_where_the_log_begins_is_told_when_it_was_pruned(
 def test_what_the_door_is_like_is_told_when_it_changed_and_not_too_often(
     told: Reporting, archive: Archive
 ) -> None:
-    worse = Condition(3, 0.0001, True, "sure", None, True, (), {Rejection.FORGED: 2})
+    worse = replace(CALM, tamper=True, rejected={Rejection.FORGED: 2})
     told.look_after(lambda: CALM, 0.0)
     told.look_after(lambda: CALM, 2 * DESCRIBE_EVERY)
     told.look_after(lambda: worse, 2.5 * DESCRIBE_EVERY)
