@@ -8,6 +8,7 @@ from agent.config import Config, parse_config
 from agent.core.access import pad_level
 from agent.core.pad import PadLevel
 from agent.errors import ConfigError
+from agent.vision.pad import FlashPad, field_of_view
 from tests.core.people import now_at
 
 LIT = "[gpio]\nlight = 12\n[pad]\nlight_lux = 400\n"
@@ -72,6 +73,30 @@ def test_a_replay_in_place_of_the_camera_takes_the_level_down_or_is_refused() ->
     wanted = parse_config(LIT + 'level = "flash"\n', "test")
     with pytest.raises(ConfigError, match="not frames:x: set "):
         app.with_camera(wanted, "frames:x")
+
+
+def test_without_the_measure_of_the_light_nothing_examines_by_it() -> None:
+    pipeline, _ = app.load_vision(Config())
+    with pytest.raises(ConfigError, match=r"set \[pad\] light_lux$"):
+        app.load_pad(Config(), pipeline)
+
+
+@pytest.mark.parametrize(
+    ("camera", "share"),
+    [
+        ("", 1.0),
+        ("roi = [0.0, 0.0, 0.5, 1.0]\n", 0.5625),
+        ("roi = [0.0, 0.0, 0.8, 0.5]\n", 0.8),
+        ("rotation = 90\nroi = [0.0, 0.0, 1.0, 0.6]\n", 0.6),
+    ],
+)
+def test_the_part_that_is_looked_at_is_seen_under_its_own_angle(camera: str, share: float) -> None:
+    pipeline, _ = app.load_vision(Config())
+    pad = app.load_pad(parse_config(LIT + "[camera]\n" + camera, "test"), pipeline)
+    assert isinstance(pad, FlashPad)
+    whole = FlashPad(pipeline, 400.0, field_of_view(1.0))
+    # In longer sides of what is looked at, the focal length grows as that shrinks.
+    assert pad.focal == pytest.approx(whole.focal / share)
 
 
 def test_whoever_asks_for_no_level_has_basic() -> None:

@@ -86,14 +86,13 @@ class FlashPad:
     """Examines series of lit and unlit frames; keeps nothing from one to the next.
 
     light_lux: illuminance of the door's light at 0.5 m, measured, lux. field_of_view: degrees
-    along the longer side of the frames.
+    along the longer side of the frames. focal: length of the lens, in such sides.
     """
 
     def __init__(self, pipeline: "Pipeline", light_lux: float, field_of_view: float) -> None:
         self._pipeline = pipeline
         self._light = light_lux
-        # In longer sides of the picture.
-        self._focal = 0.5 / tan(radians(field_of_view) / 2)
+        self.focal = 0.5 / tan(radians(field_of_view) / 2)
 
     def __call__(self, series: Series) -> Examined:
         """Say whether the nearest face is there in the flesh. Raises ModelError.
@@ -163,7 +162,7 @@ class FlashPad:
         apart = float(np.median([_apart(mesh.five) for mesh in meshes]))
         if not apart > 0:
             raise ValueError("eyes that coincide")
-        metres = self._focal * max(frame.pixels.shape[:2]) * PUPILS_APART / apart
+        metres = self.focal * max(frame.pixels.shape[:2]) * PUPILS_APART / apart
         return float(np.clip(metres, NEAREST, FARTHEST))
 
 

@@ -1,5 +1,6 @@
 """`doorward audit gallery`, as an operator types it."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -131,12 +132,15 @@ def test_two_who_are_near_each_other_need_attention_unless_they_live_together(
             store.append(granted(each), SystemClock().now())
 
     assert findings(computer) == [("same_household", ADA, BEN)]
+    code, out, err = computer.type("audit", "gallery", "--json")
+    assert (code, json.loads(out)["findings"][0]["needs_attention"]) == (0, False), err
     with opened(computer) as store:
         double = near(like, 0.97, 78)
         take(store, "s-00000000000000a4", np.array([double] * 5), ours, home="9")
     pairs = [each for each in findings(computer) if each[0] == "near_collision"]
     assert {("near_collision", ADA, "s-00000000000000a4")} <= set(pairs)
     assert all("s-00000000000000a4" in each for each in pairs)
+    assert computer.type("audit", "gallery")[0] == 1
 
 
 def test_the_pairs_are_those_that_comparing_one_by_one_finds_in_a_gallery_of_many_blocks(
