@@ -92,8 +92,9 @@ class SimulatedKeyboard:
             self.change(name, UP)
 
     def type(self, text: str) -> None:
-        """Press the keys of the upper row; a line feed is Enter."""
-        self.press(*("KEY_" + key.replace("\n", "ENTER") for key in text))
+        """Press the keys of the upper row; a line feed is Enter. Whoever reads finds them all."""
+        with self.lock:
+            self.press(*("KEY_" + key.replace("\n", "ENTER") for key in text))
 
     def change(self, name: str, value: int) -> None:
         """Send one packet, as a USB keyboard does for each change of a key."""

@@ -175,9 +175,12 @@ class Keyboard:
         codes = self._evdev.ecodes
         while not self._closing.is_set():
             ready, _, _ = select.select([device.fd], [], [], LOOK_EVERY)
-            self._keys.expire(self._monotonic())
+            if not ready:
+                # Not while keys wait, for what they go on with is as old as they are.
+                self._keys.expire(self._monotonic())
+                continue
             with self._asking():
-                events = list(device.read()) if ready else []
+                events = list(device.read())
             for event in events:
                 if event.type == codes.EV_SYN and event.code == codes.SYN_DROPPED:
                     self._keys.lose(self._monotonic())

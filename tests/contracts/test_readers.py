@@ -454,6 +454,20 @@ def test_what_is_typed_while_a_digest_is_made_is_dated_by_its_keys(keypad: Rig) 
         assert entered.at == pytest.approx(100.0, abs=0.5)
 
 
+def test_a_number_of_which_the_end_waits_in_the_device_is_not_too_old(
+    keyboard: SimulatedKeyboard,
+) -> None:
+    rig = Rig(CardReader, keyboard, slow := SlowDigest())
+    rig.start()
+    keyboard.delay = 1.0
+    keyboard.type("1234\n56")
+    assert slow.begun.acquire(timeout=10.0)
+    keyboard.type("78\n")
+    slow.may_end.release(2)
+    assert [rig.next(), rig.next()] == [card("1234"), card("5678")]
+    rig.inputs.close()
+
+
 def test_more_than_the_device_can_hold_meanwhile_is_dropped_and_not_taken_for_an_entry(
     rig: Rig,
 ) -> None:
