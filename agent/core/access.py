@@ -67,8 +67,9 @@ class Access:
         return self.levels[-1]
 
 
-_FACES = frozenset({Method.FACE, Method.FACE_AND_PIN})
-_CARDS = frozenset({Method.CARD, Method.CARD_AND_PIN})
+BY_FACE = frozenset({Method.FACE, Method.FACE_AND_PIN, Method.FACE_AND_CARD})
+"""Methods in which a camera had a say."""
+_CARDS = frozenset({Method.CARD, Method.CARD_AND_PIN, Method.FACE_AND_CARD})
 _PINS = frozenset({Method.PIN, Method.FACE_AND_PIN, Method.CARD_AND_PIN})
 _TWO = frozenset({Method.FACE_AND_PIN, Method.CARD_AND_PIN})
 
@@ -97,9 +98,9 @@ def accepts(modes: Iterable[Mode], method: Method, *, has_face: bool) -> bool:
 def _accepts(mode: Mode, method: Method, *, has_face: bool) -> bool:
     match mode:
         case Mode.ANY:
-            return method in _FACES | _CARDS | _PINS
+            return method in BY_FACE | _CARDS | _PINS
         case Mode.FACE:
-            return method in (_FACES if has_face else _CARDS | _PINS)
+            return method in (BY_FACE if has_face else _CARDS | _PINS)
         case Mode.FACE_AND_PIN:
             return method in _TWO
         case Mode.CARD:

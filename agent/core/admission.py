@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from agent.core.access import accepts, modes
+from agent.core.access import BY_FACE, accepts, modes
 from agent.core.consent import Roll
 from agent.core.credentials import Credentials
 from agent.core.door import Door
@@ -25,13 +25,13 @@ class Factor(Enum):
 
 _ALONE = {Factor.FACE: Method.FACE, Factor.PIN: Method.PIN, Factor.CARD: Method.CARD}
 _TOGETHER = {
-    Factor.FACE: ((Factor.PIN, Method.FACE_AND_PIN),),
-    Factor.CARD: ((Factor.PIN, Method.CARD_AND_PIN),),
+    Factor.FACE: ((Factor.PIN, Method.FACE_AND_PIN), (Factor.CARD, Method.FACE_AND_CARD)),
+    Factor.CARD: ((Factor.PIN, Method.CARD_AND_PIN), (Factor.FACE, Method.FACE_AND_CARD)),
     Factor.PIN: ((Factor.FACE, Method.FACE_AND_PIN), (Factor.CARD, Method.CARD_AND_PIN)),
 }
 
 
-STRONG = frozenset({Method.FACE, Method.FACE_AND_PIN, Method.CARD_AND_PIN})
+STRONG = BY_FACE | {Method.CARD_AND_PIN}
 """What an administrator must have entered by to authorise an enrolment: no PIN that was watched,
 and no card that was copied, is to become a face that stays."""
 
@@ -89,8 +89,11 @@ class Admission:
         if self.takes_a_face_alone(now):
             return True
         in_force = modes(self._rules.access, now)
-        together = accepts(in_force, Method.FACE_AND_PIN, has_face=True)
-        return together and not accepts(in_force, Method.PIN, has_face=True)
+        return any(
+            accepts(in_force, together, has_face=True)
+            and not accepts(in_force, _ALONE[other], has_face=True)
+            for other, together in _TOGETHER[Factor.FACE]
+        )
 
     def takes_a_face_alone(self, now: Now) -> bool:
         """Say whether a face opens without a second factor at this hour."""
@@ -173,7 +176,10 @@ class Admission:
         """Remember a factor until the other is shown. unclear: a face not told to be alive."""
         until = now.monotonic + patience(self._rules.codes.second_factor_seconds, subject)
         self._shown[factor] = _Shown(subject.id, subject.credentials, until, duress, unclear)
-        return [Show(Indication.SHOW_FACE if factor is Factor.PIN else Indication.ENTER_PIN)]
+        in_force = modes(self._rules.access, now)
+        pin_goes_with_card = accepts(in_force, Method.CARD_AND_PIN, has_face=True)
+        shows = factor is Factor.PIN or (factor is Factor.CARD and not pin_goes_with_card)
+        return [Show(Indication.SHOW_FACE if shows else Indication.ENTER_PIN)]
 
     def admit(
         self,

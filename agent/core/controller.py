@@ -5,7 +5,7 @@ card, in `remote` for a command, and here for the exit button. Whatever is stale
 unknown gives no Energise.
 """
 
-from agent.core.access import pad_level
+from agent.core.access import BY_FACE, pad_level
 from agent.core.admission import Admission
 from agent.core.consent import Roll
 from agent.core.display import Display
@@ -333,7 +333,7 @@ class Controller:
             # Whoever is on the way out gets out, whatever is at fault but the release itself.
             return part is not Part.RELEASE
         # The camera had no say in it.
-        return part not in FOR_CODES and by not in {None, Method.FACE, Method.FACE_AND_PIN}
+        return part not in FOR_CODES and by is not None and by not in BY_FACE
 
     def _recovered(self, part: Part) -> list[Effect]:
         backlog: list[Effect] = [SendBacklog()] if part is Part.BROKER else []

@@ -3,6 +3,7 @@
 A code of light and dark, drawn anew each time, goes to who holds camera and light; what comes back
 is an `Examined`. At the highest level the head must turn before that, to sides and at times that
 are drawn as well. No answer in time, and no turn as asked, count as unclear and never as a pass.
+Whoever is not found alive is not examined as often as it takes until they are.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from agent.core.effects import Effect, Examine, Indication, Show
 from agent.core.inputs import Observed
 from agent.core.pad import Cue, Examined, Liveness, PadLevel, Verdict
 from agent.core.rules import patience
-from agent.core.types import Probe, Subject
+from agent.core.types import Probe, QualityIssue, Subject, SubjectId
 
 CODE_FRAMES = 6
 MOST_FLASHES = 2
@@ -51,6 +52,14 @@ turn, be straight again."""
 PAUSE, PAUSES = 0.1, 10
 """A command comes up to 9 of these seconds after the head is to be straight."""
 
+TRIES = 3
+"""Examinations of one subject that may fail in a row before the next is waited for."""
+FIRST_WAIT, LONGEST_WAIT = 60.0, 3600.0
+"""Seconds that it is waited for, doubled with each that fails: what passes once in a hundred times
+must not be tried a hundred times on one day."""
+LONGEST_DOUBLING = 6
+"""Doublings after which it would be waited for longer than the longest time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -67,11 +76,28 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Finding:
-    """What came of examining a claim. probes: of the face that was examined."""
+    """What came of examining a claim.
+
+    faces: probes of the face that was lit, and where turns were asked, of it between them: of each
+    apart, since either may be another one than was recognised.
+    """
 
     claim: Claim
     verdict: Verdict
-    probes: tuple[Probe, ...] = ()
+    faces: tuple[tuple[Probe, ...], ...] = ((),)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Examinations of one subject that failed in a row. attacked: whether an attack was among them.
+
+    moved: whether the last was unclear for what another try may mend. until: monotonic seconds.
+    """
+
+    failed: int
+    attacked: bool
+    moved: bool
+    until: float
 
 
 class Examination:
@@ -90,7 +116,39 @@ class Examination:
         self._commanded_at: float | None = None
         self._flashed_at: float | None = None
         self._rests_until = float("-inf")
+        self._between_turns: list[Probe] = []
+        self._rows: dict[SubjectId, _Row] = {}
         self.deadline: float | None = None
+
+    def failed(self, subject: SubjectId, verdict: Verdict, now: float) -> None:
+        """Count an examination that did not find a subject alive. now: monotonic seconds."""
+        row = self._rows.get(subject, _Row(0, attacked=False, moved=False, until=now))
+        failed = row.failed + 1
+        beyond = failed - TRIES
+        wait = min(FIRST_WAIT * 2.0 ** min(beyond, LONGEST_DOUBLING), LONGEST_WAIT)
+        attack = verdict.liveness is Liveness.ATTACK
+        self._rows[subject] = _Row(
+            failed,
+            attacked=row.attacked or attack,
+            moved=not attack and verdict.cue is not Cue.AMBIENT,
+            until=now + wait if beyond >= 0 else now,
+        )
+
+    def passed(self, subject: SubjectId) -> None:
+        """End a row."""
+        self._rows.pop(subject, None)
+
+    def waits(self, subject: SubjectId, now: float) -> bool:
+        """Say whether too many failed for another one now. now: monotonic seconds."""
+        return subject in self._rows and not now >= self._rows[subject].until
+
+    def attacked(self, subject: SubjectId) -> bool:
+        """Say whether an attack was among those that failed."""
+        return subject in self._rows and self._rows[subject].attacked
+
+    def moved(self, subject: SubjectId) -> bool:
+        """Say whether another one may tell at once what the last one could not."""
+        return subject in self._rows and self._rows[subject].moved
 
     def begin(self, claim: Claim, subject: Subject, level: PadLevel, now: float) -> list[Effect]:
         """Examine whoever made a claim, unless the last examination was just now.
@@ -100,6 +158,7 @@ class Examination:
         if not now >= self._rests_until:
             return []
         self._claim = claim
+        self._between_turns = []
         if level is not PadLevel.FLASH_AND_CHALLENGE:
             return self._flash(now)
         self._turns = list(TURNS[self._draw(len(TURNS))])
@@ -111,7 +170,7 @@ class Examination:
         if self._flashed_at is not None or seen.yaw is None:
             return []
         if self._commanded_at is None:
-            return self._between(seen.yaw, now)
+            return self._between(seen.yaw, seen.nearest, now)
         if not seen.captured_at > self._commanded_at:
             return []
         turned = seen.yaw * self._turns[0]
@@ -126,7 +185,8 @@ class Examination:
         """Take what a series showed, if it was taken for the code that was given out last."""
         if self._flashed_at is None or not self._flashed_at <= examined.captured_at <= now:
             return None
-        return self._end(examined.verdict, now, examined.probes)
+        faces = (examined.probes, tuple(self._between_turns))
+        return self._end(examined.verdict, now, faces if self._between_turns else faces[:1])
 
     def tick(self, now: float) -> Finding | None:
         """End what was not answered in time. now: monotonic seconds."""
@@ -140,13 +200,18 @@ class Examination:
         if self._claim is not None:
             self._end(Verdict(Liveness.UNCLEAR, Cue.MOTION), now)
 
-    def _between(self, yaw: float, now: float) -> Finding | list[Effect]:
+    def _between(
+        self, yaw: float, nearest: Probe | QualityIssue | None, now: float
+    ) -> Finding | list[Effect]:
         if not abs(yaw) <= STRAIGHT:
             # Whoever turns before being asked to was not told when by the door.
             early = self._straight and abs(yaw) >= TURNED
             return self._end(Verdict(Liveness.UNCLEAR, Cue.TURN), now) if early else []
-        self._straight = True
-        if not now >= self._next_at:
+        # Straight is who could be recognised so, and is: whose head turns is not left open.
+        if isinstance(nearest, Probe):
+            self._straight = True
+            self._between_turns.append(nearest)
+        if not (self._straight and now >= self._next_at):
             return []
         if not self._turns:
             return self._flash(now)
@@ -165,11 +230,13 @@ class Examination:
         self.deadline = now + ANSWERS
         return [Examine(CODES[self._draw(len(CODES))], self.deadline)]
 
-    def _end(self, verdict: Verdict, now: float, probes: tuple[Probe, ...] = ()) -> Finding:
+    def _end(
+        self, verdict: Verdict, now: float, faces: tuple[tuple[Probe, ...], ...] = ((),)
+    ) -> Finding:
         claim = self._claim
         if claim is None:  # pragma: no cover - nobody ends what was not begun
             message = "there is no examination"
             raise RuntimeError(message)
         self._claim = self.deadline = self._commanded_at = self._flashed_at = None
         self._rests_until = now + RESTS
-        return Finding(claim, verdict, probes)
+        return Finding(claim, verdict, faces)

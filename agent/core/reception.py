@@ -11,7 +11,7 @@ from agent.core.events import AttackPresented, Denied, Granted, LockedOut
 from agent.core.examination import CODE_FRAMES, Claim, Examination, Finding
 from agent.core.inputs import Observed
 from agent.core.matching import Calibration, Threshold
-from agent.core.pad import Cue, Examined, Liveness, PadLevel
+from agent.core.pad import Cue, Examined, Liveness, PadLevel, Verdict
 from agent.core.policy import Refusals
 from agent.core.rules import Rules
 from agent.core.selfservice import SelfService
@@ -131,27 +131,32 @@ class Reception:
         claim, verdict = found.claim, found.verdict
         recognised = claim.match.subject
         if verdict.liveness is Liveness.ATTACK:
+            self._examination.failed(recognised, verdict, now.monotonic)
             refused = self._refuse_claim(claim, Reason.PRESENTATION_ATTACK, now)
             return [Append(AttackPresented(verdict.cue, CODE_FRAMES)), *refused]
         alive = verdict.liveness is Liveness.BONA_FIDE
-        if (
-            recognised in self._roll.standing
-            and (alive or found.probes)
-            and not self._judge.bears_out(recognised, found.probes)
+        compared = found.faces if alive else [faces for faces in found.faces if faces]
+        if recognised in self._roll.standing and not all(
+            self._judge.bears_out(recognised, faces) for faces in compared
         ):
             # One face was shown to be recognised, and another one to be examined.
+            swapped = Verdict(Liveness.ATTACK, verdict.cue)
+            self._examination.failed(recognised, swapped, now.monotonic)
             return self._refuse_claim(claim, Reason.INCONSISTENT, now)
         if not alive:
-            return self._admit(claim, now, unclear=verdict.cue)
+            self._examination.failed(recognised, verdict, now.monotonic)
+            hint = Indication.REFUSED if verdict.cue is Cue.AMBIENT else Indication.LOOK_HERE
+            return self._admit(claim, now, unclear=hint)
+        self._examination.passed(recognised)
         return self._admit(claim, now, examined=True)
 
     def _admit(
-        self, claim: Claim, now: Now, *, examined: bool = False, unclear: Cue | None = None
+        self, claim: Claim, now: Now, *, examined: bool = False, unclear: Indication | None = None
     ) -> list[Effect]:
         """Let in, or say why not, or what must come first.
 
-        examined: whether the face is there in the flesh. unclear: why that could not be told: then
-        it never does without a second factor.
+        examined: whether the face is there in the flesh. unclear: that this could not be told, with
+        what to show whoever has nothing that goes with such a face: it never does without.
         """
         subject = self._roll.standing.get(claim.match.subject)
         if subject is None:
@@ -165,9 +170,8 @@ class Reception:
             return []
         method = self._method(subject, now, unclear)
         if isinstance(method, Reason):
-            moved = method is Reason.NOT_TOLD_ALIVE and unclear is not Cue.AMBIENT
-            hint = Indication.LOOK_HERE if moved else Indication.REFUSED
-            return self._refuse_claim(claim, method, now, hint)
+            hint = unclear if method is Reason.NOT_TOLD_ALIVE else None
+            return self._refuse_claim(claim, method, now, hint or Indication.REFUSED)
         level = pad_level(self._rules.access, now)
         if level is not PadLevel.BASIC and not examined and unclear is None:
             return self._examine(claim, subject, level, now)
@@ -185,7 +189,9 @@ class Reception:
         granted = self._grant(subject, method, claim, now, weak=unclear is not None)
         return [*self._service.end(), *granted]
 
-    def _method(self, subject: Subject, now: Now, unclear: Cue | None) -> Method | Reason | None:
+    def _method(
+        self, subject: Subject, now: Now, unclear: Indication | None
+    ) -> Method | Reason | None:
         """Say by which method a face is known now. unclear: as for _admit."""
         if unclear is None:
             known = self._admission.known_by if self._service.asks else self._admission.method
@@ -194,15 +200,21 @@ class Reception:
         if self._service.asks or not self._admission.takes_a_face_alone(now):
             return Reason.NOT_TOLD_ALIVE
         method = self._admission.method(subject, Factor.FACE, now, alone=False)
-        if method is None and subject.credentials.pin is None:
+        if method is None and not (subject.credentials.pin or subject.credentials.cards):
             return Reason.NOT_TOLD_ALIVE
         return method
 
     def _examine(self, claim: Claim, subject: Subject, level: PadLevel, now: Now) -> list[Effect]:
         self._presentation.clear()
-        if self._admission.waits(subject, Factor.FACE, now):
-            # Known already: nobody is lit again and again while looking for the keys.
+        known = self._admission.waits(subject, Factor.FACE, now)
+        waits = self._examination.waits(subject.id, now.monotonic)
+        if known and (waits or not self._examination.moved(subject.id)):
+            # Nobody is lit again and again while looking for the keys.
             return [Show(Indication.ENTER_PIN)]
+        if waits and self._examination.attacked(subject.id):
+            return self._refuse_claim(claim, Reason.NOT_TOLD_ALIVE, now)
+        if waits:
+            return self._admit(claim, now, unclear=Indication.REFUSED)
         return self._examination.begin(claim, subject, level, now.monotonic)
 
     def _grant(

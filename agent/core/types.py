@@ -274,6 +274,7 @@ class Method(StrEnum):
     CARD = "card"
     FACE_AND_PIN = "face+pin"
     CARD_AND_PIN = "card+pin"
+    FACE_AND_CARD = "face+card"
     VISITOR = "visitor"
     REMOTE = "remote"
     EXIT = "exit"

@@ -38,20 +38,25 @@ READERS = {"pin": Reader.KEYPAD, "card": Reader.CARD_READER}
 TWO = {"face+pin", "card+pin"}
 OPENS: Mapping[tuple[Mode, bool], set[str]] = {
     # The mode, whether the subject has a face that is matched, and what opens.
-    (Mode.ANY, True): {"face", "pin", "card"} | TWO,
+    (Mode.ANY, True): {"face", "pin", "card", "face+card"} | TWO,
     (Mode.ANY, False): {"pin", "card"} | TWO,
-    (Mode.FACE, True): {"face", "face+pin"},
+    (Mode.FACE, True): {"face", "face+pin", "face+card"},
     (Mode.FACE, False): {"pin", "card", "card+pin"},
     (Mode.FACE_AND_PIN, True): TWO,
     (Mode.FACE_AND_PIN, False): {"card+pin"},
-    (Mode.CARD, True): {"card", "card+pin"},
+    (Mode.CARD, True): {"card", "card+pin", "face+card"},
     (Mode.CARD, False): {"card", "card+pin"},
     (Mode.PIN, True): {"pin"} | TWO,
     (Mode.PIN, False): {"pin", "card+pin"},
 }
-STRONG = {"face"} | TWO
+STRONG = {"face", "face+card"} | TWO
 """What an administrator must have entered by to enrol somebody."""
-GOES_WITH = {"face": ["pin"], "card": ["pin"], "pin": ["face", "card"]}
+GOES_WITH = {"face": ["pin", "card"], "card": ["pin", "face"], "pin": ["face", "card"]}
+TOGETHER = {
+    frozenset({"face", "pin"}): "face+pin",
+    frozenset({"card", "pin"}): "card+pin",
+    frozenset({"face", "card"}): "face+card",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +244,8 @@ class Account:
         if blind or chooses or rests or not self.has_face(person.id):
             return NOTHING
         opens = self._opens(now, face=True)
-        if "face" not in opens and ("face+pin" not in opens or "pin" in opens):
+        beside = any(f"face+{each}" in opens and each not in opens for each in ("pin", "card"))
+        if "face" not in opens and not beside:
             self.reached["a face that is not looked at"] += 1
             return NOTHING
         return self._decide(person.id, "face", now)
@@ -312,7 +318,7 @@ class Account:
         allowed = self._opens(now, face=self.has_face(who))
         method, waits = factor if factor in allowed else "", False
         for other in GOES_WITH[factor]:
-            both = f"{'face' if 'face' in {factor, other} else 'card'}+pin"
+            both = TOGETHER[frozenset({factor, other})]
             if both in allowed and not method:
                 waits = True
                 known = self.shown.get(other)
@@ -390,7 +396,7 @@ class Account:
             self.shown.clear()
             self.rests_until.clear()
             self.visit, self.enrols = None, False
-        if part is Part.CAMERA and self.opened_by in {"face", "face+pin"}:
+        if part is Part.CAMERA and self.opened_by in {"face", "face+pin", "face+card"}:
             self.open_until = None
         if part in {Part.STORE, Part.RELEASE}:
             self.serving = self.serving_until = self.open_until = None

@@ -49,7 +49,11 @@ class Lit(House):
         at = self.at + after
         return self.give(Examined(at - age, verdict, seen), after)
 
-    def turn(self, yaw: float | None, after: float = FRAME) -> list[Effect]:
-        """Be seen with the head turned so."""
-        at = self.at + after
-        return self.give(Observed(at - AGE, 1, QualityIssue.TURNED_AWAY, yaw=yaw), after)
+    def turn(
+        self, yaw: float | None, after: float = FRAME, person: Person | None = None
+    ) -> list[Effect]:
+        """Be seen with the head turned so. person: who can be recognised so, if anybody."""
+        at, nearest = self.at + after, QualityIssue.TURNED_AWAY
+        self.seeds += 1
+        seen = nearest if person is None else person.probe(self.seeds)
+        return self.give(Observed(at - AGE, 1, seen, yaw=yaw), after)

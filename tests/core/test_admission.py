@@ -88,7 +88,10 @@ def test_by_a_clock_that_is_not_set_every_mode_must_be_met() -> None:
 
 
 def test_a_method_that_is_not_asked_for_is_refused_with_its_reason() -> None:
-    assert denials(house(Mode.FACE).card(CARD)) == [("method_not_allowed", ADA.id)]
+    by_night = Access(Mode.FACE, (Hours((Span(0, 360),), Mode.CARD),))
+    door = House(memory(ADA, held=HELD), Rules(access=by_night, notice=NOTICE), trusted=False)
+    assert denials(door.code(PIN)) == [("method_not_allowed", ADA.id)]
+    assert [show(door, "card"), show(door, "face")] == [[], [(ADA.id, "face+card")]]
 
 
 @pytest.mark.parametrize(
@@ -206,6 +209,9 @@ def test_the_door_says_which_factor_it_waits_for() -> None:
     assert shown(door.stand(ADA))[-1] == Indication.ENTER_PIN
     assert shown(door.wait(14.9)) == []
     assert shown(door.wait(2.0)) == [Indication.IDLE]
+    assert shown(door.card(CARD)) == [Indication.ENTER_PIN]
+    # With a card there, where the face is what opens.
+    assert shown(house(Mode.FACE).card(CARD)) == [Indication.SHOW_FACE]
 
 
 @pytest.mark.parametrize(("accessible", "patience"), [(False, 15.0), (True, 30.0)])

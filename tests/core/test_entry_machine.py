@@ -59,6 +59,7 @@ ACCESSES = [
     Access(Mode.FACE_AND_PIN),
     Access(Mode.ANY, (Hours(NIGHT, Mode.FACE_AND_PIN),)),
     Access(Mode.FACE_AND_PIN, (Hours(NIGHT, Mode.ANY),)),
+    Access(Mode.FACE, (Hours(NIGHT, Mode.CARD),)),
     Access(Mode.PIN, (Hours(NIGHT, Mode.CARD),)),
 ]
 OFFICE_HOURS = (Span(480, 1080),)

@@ -147,7 +147,7 @@ MUTANTS: dict[str, list[Edit]] = {
         (RECEPTION, "if not self._admission.looks_at_faces(now):", "if False:")
     ],
     "no face is looked at where two factors open": [
-        (ADMISSION, "return together and not", "return False and not")
+        (ADMISSION, "accepts(in_force, together, has_face=True)", "False")
     ],
     "a factor waits for ever": [
         (

@@ -24,7 +24,7 @@ from agent.core.rules import Rules
 from agent.core.types import EnrolmentCode, QualityIssue, Span, SubjectId, Terms
 from tests.core.entries import AGE, events, holding, memory, opened, shown
 from tests.core.examining import ALIVE, CHALLENGE, FLASH, MOVED, SCREEN, SUN, Lit, asked
-from tests.core.people import NOTICE, now_at, somebody
+from tests.core.people import NOTICE, Person, now_at, somebody
 
 ADA, BEN, STRANGER = somebody("ada"), somebody("ben"), somebody("stranger")
 PIN = "2468"
@@ -305,6 +305,100 @@ def test_whoever_is_known_and_looks_for_the_pin_is_not_lit_again() -> None:
     assert opened(lit.code(PIN)) == [(ADA.id, "face+pin")]
 
 
+# --- again and again ------------------------------------------------------------------------------
+
+PATIENT = replace(
+    FLASH, lockout=Lockout(refusals=100), recognition=replace(FLASH.recognition, retry_after=0.1)
+)
+
+
+def tried(lit: Lit, *verdicts: Verdict) -> list[bool]:
+    """Be recognised once for each verdict; give whether it was asked for."""
+    lights = []
+    for verdict in verdicts:
+        lit.wait(20.0)
+        lights.append(bool(asked(lit.stand(ADA))))
+        lit.answer(verdict, ADA)
+    return lights
+
+
+def test_after_three_attacks_nobody_is_examined_and_none_opens() -> None:
+    lit = door(PATIENT)
+    assert tried(lit, SCREEN, MOVED, SUN, ALIVE) == [True, True, True, False]
+    assert reasons(lit.stand(ADA)) == ["not_told_alive"]
+    assert opened(lit.code(PIN)) == [(ADA.id, "pin")]
+
+
+def test_after_three_that_could_not_be_told_the_pin_is_asked_for_at_once() -> None:
+    lit = door(replace(PATIENT, access=Access(Mode.FACE, pad=PadLevel.FLASH)))
+    tried(lit, SUN, SUN, MOVED)
+    lit.wait(20.0)
+    effects = lit.stand(ADA)
+    assert (asked(effects), shown(effects)[-1]) == ([], Indication.ENTER_PIN)
+    assert opened(lit.code(PIN)) == [(ADA.id, "face+pin")]
+
+
+def test_who_is_asked_for_the_pin_and_stands_there_is_not_counted_again() -> None:
+    lit = door(replace(PATIENT, lockout=Lockout(refusals=5)))
+    tried(lit, MOVED, MOVED, MOVED)
+    effects = [effect for _ in range(4) for effect in lit.stand(ADA)]
+    assert (asked(effects), events(effects)) == ([], [])
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_it_is_waited_for_twice_as_long_each_time_and_an_hour_at_the_most(swap: bool) -> None:
+    lit = door(PATIENT)
+    tried(lit, SCREEN, SCREEN)
+    lit.wait(20.0)
+    for seconds in (60, 120, 240, 480, 960, 1920, 3600, 3600):
+        assert len(asked(lit.stand(ADA))) == 1
+        lit.answer(ALIVE if swap else SCREEN, BEN)
+        lit.wait(seconds - 3.0)
+        assert asked(lit.stand(ADA)) == []
+        lit.wait(5.0)
+
+
+def test_who_is_found_alive_begins_anew_and_others_are_examined_all_along() -> None:
+    lit = door(PATIENT)
+    tried(lit, SCREEN, SCREEN, ALIVE)
+    assert tried(lit, SCREEN, SCREEN, SCREEN, SCREEN) == [True, True, True, False]
+    lit.wait(20.0)
+    assert len(asked(lit.stand(BEN))) == 1
+
+
+def test_what_was_broken_off_is_no_try() -> None:
+    lit = door(PATIENT)
+    for _ in range(5):
+        lit.wait(20.0)
+        assert len(asked(lit.stand(ADA))) == 1
+        lit.push()
+
+
+@pytest.mark.parametrize(("verdict", "again"), [(MOVED, 1), (SUN, 0)])
+def test_who_moved_is_examined_again_while_the_pin_is_waited_for(
+    verdict: Verdict, again: int
+) -> None:
+    lit = door(replace(PATIENT, access=Access(Mode.FACE, pad=PadLevel.FLASH)))
+    lit.stand(ADA)
+    assert shown(lit.answer(verdict, ADA)) == [Indication.ENTER_PIN]
+    lit.wait(RESTS)
+    assert len(asked(lit.stand(ADA))) == again
+    assert bool(opened(lit.answer(ALIVE, ADA))) is bool(again)
+
+
+def test_who_has_a_card_and_no_pin_uses_that_where_the_face_cannot_be_told() -> None:
+    for first in ("face", "card"):
+        lit = Lit(memory(ADA, held={ADA: holding(None, "card")}), with_mode(Mode.FACE))
+        if first == "card":
+            assert opened(lit.card("card")) == []
+        lit.stand(ADA)
+        effects = lit.answer(SUN, ADA)
+        if first == "face":
+            assert shown(effects) == [Indication.ENTER_PIN]
+            effects = lit.card("card")
+        assert opened(effects) == [(ADA.id, "face+card")]
+
+
 def test_the_lamp_is_not_touched_by_the_examination() -> None:
     lit = door()
     effects = [*lit.stand(ADA), *lit.answer(ALIVE, ADA)]
@@ -428,10 +522,10 @@ def test_the_level_is_that_of_the_hour_and_the_strictest_where_nobody_knows_it(
 SIDES = {Indication.TURN_LEFT: 0.6, Indication.TURN_RIGHT: -0.6}
 
 
-def commanded(lit: Lit) -> float:
+def commanded(lit: Lit, person: Person = ADA) -> float:
     """Look straight until a turn is asked for; give the yaw that it takes."""
     for _ in range(12):
-        for each in shown(lit.turn(0.1)):
+        for each in shown(lit.turn(0.1, person=person)):
             if each in SIDES:
                 return SIDES[each]
     raise AssertionError("no turn was asked for")
@@ -445,7 +539,7 @@ def test_the_head_turns_as_it_is_asked_to_and_then_the_light_flashes() -> None:
         assert lit.turn(yaw / 2) == []
         assert lit.turn(None) == []
         assert asked(lit.turn(yaw)) == []
-    effects = [effect for _ in range(4) for effect in lit.turn(0.0)]
+    effects = [effect for _ in range(4) for effect in lit.turn(0.0, person=ADA)]
     assert len(asked(effects)) == 1
     assert lit.turn(0.6) == []
     assert opened(lit.answer(ALIVE, ADA)) == [(ADA.id, "face")]
@@ -456,13 +550,51 @@ def test_a_turn_to_the_other_side_is_not_what_was_asked() -> None:
     lit.stand(ADA)
     effects = lit.turn(-commanded(lit))
     assert shown(effects) == [Indication.ENTER_PIN]
-    assert asked([effect for _ in range(4) for effect in lit.turn(0.0)]) == []
+    assert asked([effect for _ in range(4) for effect in lit.turn(0.0, person=ADA)]) == []
+
+
+def turned(lit: Lit, *between: Person) -> list[Effect]:
+    """Turn as asked, as these people look straight before each turn and after the last."""
+    effects: list[Effect] = []
+    for person in between[:-1]:
+        effects = lit.turn(commanded(lit, person))
+    return [*effects, *(each for _ in range(4) for each in lit.turn(0.0, person=between[-1]))]
+
+
+@pytest.mark.parametrize("other", [STRANGER, BEN])
+def test_the_head_that_turns_must_be_of_who_was_recognised(other: Person) -> None:
+    for between, opens in (((ADA, ADA, ADA), True), ((other, other, ADA), False)):
+        lit = door(CHALLENGE)
+        lit.stand(ADA)
+        assert len(asked(turned(lit, *between))) == 1
+        effects = lit.answer(ALIVE, ADA)
+        assert bool(opened(effects)) is opens
+        assert reasons(effects) == ([] if opens else ["inconsistent"])
+
+
+def test_who_turned_the_head_before_is_not_held_against_who_comes_next() -> None:
+    lit = door(CHALLENGE)
+    for _ in range(4):
+        lit.stand(BEN)
+        lit.turn(commanded(lit, BEN))
+        lit.push()
+        lit.wait(20.0)
+    lit.stand(ADA)
+    turned(lit, ADA, ADA, ADA)
+    assert len(opened(lit.answer(ALIVE, ADA))) == 1
+
+
+def test_a_head_that_nobody_could_be_recognised_by_is_not_straight() -> None:
+    lit = door(CHALLENGE)
+    lit.stand(ADA)
+    assert [effect for _ in range(12) for effect in lit.turn(0.0)] == []
+    assert commanded(lit)
 
 
 def test_a_turn_before_it_is_asked_for_is_none() -> None:
     lit = door(CHALLENGE)
     lit.stand(ADA)
-    lit.turn(0.0)
+    lit.turn(0.0, person=ADA)
     assert shown(lit.turn(0.6)) == [Indication.ENTER_PIN]
 
 

@@ -40,7 +40,7 @@ MUTANTS: dict[str, list[Edit]] = {
     ],
     "an attack is unclear": [(RECEPTION, "if verdict.liveness is Liveness.ATTACK:", "if False:")],
     "examined faces are not compared": [
-        (RECEPTION, "and not self._judge.bears_out", "and False and not self._judge.bears_out")
+        (RECEPTION, "self._judge.bears_out(recognised, faces) for", "True for")
     ],
     "examined faces agree with anybody": [
         (DECISION, "ranking.best.subject != subject", "False"),
@@ -56,7 +56,7 @@ MUTANTS: dict[str, list[Edit]] = {
             "return self._end(Verdict(Liveness.UNCLEAR, cue), now)",
             "return self._end(Verdict(Liveness.BONA_FIDE, cue), now)",
         ),
-        (RECEPTION, "and (alive or found.probes)", "and found.probes"),
+        (RECEPTION, "found.faces if alive else [faces", "[faces"),
     ],
     "an answer never comes too late": [
         (EXAMINATION, "if self.deadline is None or now < self.deadline:", "if True:")

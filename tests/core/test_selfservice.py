@@ -121,11 +121,14 @@ def test_nobody_is_known_by_a_face_that_opens_nothing(mode: Mode) -> None:
 
 
 def test_what_does_not_open_is_refused_to_whoever_says_who_they_are() -> None:
-    door = house_of(Access(Mode.FACE))
+    door = house_of(Access(Mode.FACE, (Hours(NIGHT, Mode.CARD),)))
+    door.trusted = False
     door.hold()
 
-    assert denials(door.card(CARD)) == [("method_not_allowed", ADA.id)]
-    assert events(door.stand(ADA)) == [SelfServiceBegun(ADA.id, Method.FACE)]
+    assert denials(door.code(PIN)) == [("method_not_allowed", ADA.id)]
+    assert events([*door.card(CARD), *door.stand(ADA)]) == [
+        SelfServiceBegun(ADA.id, Method.FACE_AND_CARD)
+    ]
 
 
 @pytest.mark.parametrize("last", ["pin", "face"])
