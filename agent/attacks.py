@@ -9,11 +9,11 @@ STOPS: Mapping[PadLevel, str] = MappingProxyType(
     {
         PadLevel.BASIC: "stops a careless photograph or phone at the most",
         PadLevel.FLASH: (
-            "stopped screens, and flat and bent paper, in a small simulation where the light "
+            "stopped screens, and flat and bent paper, in a simulation where the light "
             "outshines the day (docs/accuracy.md)"
         ),
         PadLevel.FLASH_AND_CHALLENGE: (
-            "stopped screens, and flat and bent paper, in a small simulation where the light "
+            "stopped screens, and flat and bent paper, in a simulation where the light "
             "outshines the day (docs/accuracy.md), and stops pictures merely held still or waved"
         ),
     }

@@ -61,6 +61,10 @@ LONGEST_DOUBLING = 6
 """Doublings after which it would be waited for longer than the longest time."""
 
 
+MOVED = frozenset({Cue.MOTION, Cue.TURN})
+"""What could not be told for reasons that another try may mend."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A face was recognised, in so many frames, with so many faces in view.
@@ -130,7 +134,7 @@ class Examination:
         self._rows[subject] = _Row(
             failed,
             attacked=row.attacked or attack,
-            moved=not attack and verdict.cue is not Cue.AMBIENT,
+            moved=not attack and verdict.cue in MOVED,
             until=now + wait if beyond >= 0 else now,
         )
 

@@ -166,6 +166,11 @@ class Curve:
         reached = [point.fmr for point in self.points if point.threshold <= threshold]
         return reached[-1] if reached else 1.0
 
+    def bears_out(self, threshold: float, references: int, frames: int) -> bool:
+        """Say whether it was measured at this cosine, and with no less pooling than this."""
+        measured = threshold <= self.measured_to
+        return measured and references <= self.references and frames <= self.frames
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
@@ -205,7 +210,7 @@ class Threshold:
     """The threshold in force and what it means for one stranger's attempt.
 
     fpir: share of strangers' attempts admitted, upper bound. met: whether that is the target.
-    estimated: whether it rests on a fit beyond what was measured.
+    estimated: whether it rests on a fit beyond what was measured, or on less pooling than is used.
     """
 
     cosine: float
@@ -232,12 +237,13 @@ def threshold_for(
     """
     kinds, sizes = np.unique(references if len(references) else [1], return_counts=True)
     curves = [calibration.curve_for(int(kind), frames) for kind in kinds]
+    used = list(zip(kinds, curves, strict=True))
     in_force = [
         Threshold(
             cosine,
             fpir if len(references) else 0.0,
             met=fpir <= target_fpir,
-            estimated=any(cosine > curve.measured_to for curve in curves),
+            estimated=not all(curve.bears_out(cosine, int(kind), frames) for kind, curve in used),
         )
         for cosine in sorted({point.threshold for curve in curves for point in curve.points})
         for fpir in [_fpir([curve.fmr(cosine) for curve in curves], sizes)]

@@ -8,10 +8,10 @@ from agent.core.door import Door
 from agent.core.effects import Append, Effect, Indication, Show
 from agent.core.enroller import HINTS, Enroller
 from agent.core.events import AttackPresented, Denied, Granted, LockedOut
-from agent.core.examination import CODE_FRAMES, Claim, Examination, Finding
+from agent.core.examination import CODE_FRAMES, MOVED, Claim, Examination, Finding
 from agent.core.inputs import Observed
 from agent.core.matching import Calibration, Threshold
-from agent.core.pad import Cue, Examined, Liveness, PadLevel, Verdict
+from agent.core.pad import Examined, Liveness, PadLevel, Verdict
 from agent.core.policy import Refusals
 from agent.core.rules import Rules
 from agent.core.selfservice import SelfService
@@ -145,7 +145,7 @@ class Reception:
             return self._refuse_claim(claim, Reason.INCONSISTENT, now)
         if not alive:
             self._examination.failed(recognised, verdict, now.monotonic)
-            hint = Indication.REFUSED if verdict.cue is Cue.AMBIENT else Indication.LOOK_HERE
+            hint = Indication.LOOK_HERE if verdict.cue in MOVED else Indication.REFUSED
             return self._admit(claim, now, unclear=hint)
         self._examination.passed(recognised)
         return self._admit(claim, now, examined=True)

@@ -52,8 +52,9 @@ MIN_TINTED = 0.3
 """Slope of the light returned over the light of the face, below which it comes off a pane."""
 MIN_RATIO = 0.12
 """Median of R below which there is too little of the light to tell by, whatever was expected."""
-MIN_DEPTH = 0.08
-"""Of Relief, below which it is as even as a sheet."""
+SHEET_DEPTH, MIN_DEPTH = 0.04, 0.08
+"""Of Relief, below which it is as even as a sheet, and from which it has a face's. Between the two
+are faces in surgical masks, whom nobody should call an attack."""
 MIN_RELIEF = 0.4
 MIN_FRONTAL = 0.15
 """Of Relief, below which it is not that of the face, or something hides it."""
@@ -183,9 +184,10 @@ def judge(measured: Measured) -> Verdict:
         return say(Liveness.ATTACK, Cue.REFLECTION)
     if not measured.follows >= MIN_FOLLOWS:
         return say(Liveness.ATTACK, Cue.LIGHT_CODE)
-    if not measured.depth >= MIN_DEPTH:
+    if not measured.depth >= SHEET_DEPTH:
         return say(Liveness.ATTACK, Cue.RELIEF)
-    if not (measured.relief >= MIN_RELIEF and measured.frontal >= MIN_FRONTAL):
+    as_a_face = measured.relief >= MIN_RELIEF and measured.frontal >= MIN_FRONTAL
+    if not (as_a_face and measured.depth >= MIN_DEPTH):
         return say(Liveness.UNCLEAR, Cue.RELIEF)
     return say(Liveness.BONA_FIDE, Cue.ALL)
 

@@ -19,6 +19,7 @@ ALIVE = Verdict(Liveness.BONA_FIDE, Cue.ALL, 0.8, 0.6)
 SCREEN = Verdict(Liveness.ATTACK, Cue.REFLECTION, 0.02, 0.0)
 SUN = Verdict(Liveness.UNCLEAR, Cue.AMBIENT)
 MOVED = Verdict(Liveness.UNCLEAR, Cue.MOTION)
+VEILED = Verdict(Liveness.UNCLEAR, Cue.RELIEF)
 
 FLASH = Rules(access=Access(pad=PadLevel.FLASH), notice=NOTICE)
 CHALLENGE = Rules(access=Access(pad=PadLevel.FLASH_AND_CHALLENGE), notice=NOTICE)

@@ -23,7 +23,7 @@ from agent.core.policy import Lockout
 from agent.core.rules import Rules
 from agent.core.types import EnrolmentCode, QualityIssue, Span, SubjectId, Terms
 from tests.core.entries import AGE, events, holding, memory, opened, shown
-from tests.core.examining import ALIVE, CHALLENGE, FLASH, MOVED, SCREEN, SUN, Lit, asked
+from tests.core.examining import ALIVE, CHALLENGE, FLASH, MOVED, SCREEN, SUN, VEILED, Lit, asked
 from tests.core.people import NOTICE, Person, now_at, somebody
 
 ADA, BEN, STRANGER = somebody("ada"), somebody("ben"), somebody("stranger")
@@ -177,7 +177,8 @@ def test_what_cannot_be_told_after_the_pin_is_enough_for_both() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "hint"), [(SUN, Indication.REFUSED), (MOVED, Indication.LOOK_HERE)]
+    ("verdict", "hint"),
+    [(SUN, Indication.REFUSED), (VEILED, Indication.REFUSED), (MOVED, Indication.LOOK_HERE)],
 )
 def test_what_cannot_be_told_of_who_has_no_pin_is_refused_with_a_hint(
     verdict: Verdict, hint: Indication
@@ -374,7 +375,7 @@ def test_what_was_broken_off_is_no_try() -> None:
         lit.push()
 
 
-@pytest.mark.parametrize(("verdict", "again"), [(MOVED, 1), (SUN, 0)])
+@pytest.mark.parametrize(("verdict", "again"), [(MOVED, 1), (SUN, 0), (VEILED, 0)])
 def test_who_moved_is_examined_again_while_the_pin_is_waited_for(
     verdict: Verdict, again: int
 ) -> None:

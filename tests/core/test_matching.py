@@ -403,6 +403,7 @@ def test_the_threshold_in_force_is_the_lowest_that_meets_the_target(
     """Each template is reckoned with on its own, by the curve of its own pooling."""
     threshold = in_force(calibration, references, frames, target)
     used = [calibration.curve_for(each, frames) for each in references or [1]]
+    most = max(references or [1])
     cosines = sorted({point.threshold for curve in used for point in curve.points})
 
     def fpir(cosine: float) -> float:
@@ -421,7 +422,11 @@ def test_the_threshold_in_force_is_the_lowest_that_meets_the_target(
     assert all(rate > target * (1 - 1e-9) for rate in lower)
     if not threshold.met:
         assert threshold.cosine == cosines[-1]
-    assert threshold.estimated == any(threshold.cosine > each.measured_to for each in used)
+    less_pooled = frames > min(each.frames for each in used) or most > max(
+        each.references for each in used
+    )
+    beyond = any(threshold.cosine > each.measured_to for each in used)
+    assert threshold.estimated == (beyond or less_pooled)
 
 
 @pytest.mark.parametrize(
@@ -494,6 +499,18 @@ def test_a_threshold_beyond_what_was_measured_is_called_an_estimate(
 
     assert in_force(one, [1], 1, 1e-3).estimated is estimated
     assert in_force(one, [1], 1, 1e-1).estimated is False
+
+
+@pytest.mark.parametrize(
+    ("references", "frames", "estimated"),
+    [([3, 1], 3, False), ([4, 1], 3, True), ([1, 3], 4, True)],
+)
+def test_more_pooling_than_was_measured_is_called_an_estimate(
+    references: list[int], frames: int, estimated: bool
+) -> None:
+    one = calibration_of(curve((0.5, 1e-5), references=3, frames=3))
+
+    assert in_force(one, references, frames, 1e-3).estimated is estimated
 
 
 def test_the_synthetic_calibration_tightens_as_residents_come() -> None:
