@@ -84,7 +84,9 @@ def test_it_neither_listens_nor_accepts_nor_binds() -> None:
 
 
 def test_nothing_of_its_memory_and_its_folder_is_for_anybody_else() -> None:
-    assert values("StateDirectoryMode") == ["0700"]
+    assert values("StateDirectoryMode") == values("RuntimeDirectoryMode") == ["0700"]
+    # Where lgpio makes its pipe, for its group to read.
+    assert values("WorkingDirectory") == ["%t/" + values("RuntimeDirectory")[0]]
     assert values("UMask") == ["0077"]
     assert values("LimitCORE") == ["0"]
     assert values("WatchdogSignal") == ["SIGKILL"]
