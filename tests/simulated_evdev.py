@@ -100,9 +100,9 @@ class SimulatedKeyboard:
         """Send one packet, as a USB keyboard does for each change of a key."""
         code = CODES[name]
         packet = [
-            Event(EV_MSC, MSC_SCAN, code),
+            Event(EV_MSC, MSC_SCAN, code, self.delay),
             Event(EV_KEY, code, value, self.delay),
-            Event(EV_SYN, SYN_REPORT, 0),
+            Event(EV_SYN, SYN_REPORT, 0, self.delay),
         ]
         with self.lock:
             if not self.plugged_in:

@@ -176,12 +176,13 @@ class Keyboard:
         while not self._closing.is_set():
             ready, _, _ = select.select([device.fd], [], [], LOOK_EVERY)
             if not ready:
-                # Not while keys wait, for what they go on with is as old as they are.
                 self._keys.expire(self._monotonic())
                 continue
             with self._asking():
                 events = list(device.read())
             for event in events:
+                # By its own time: what waits in the device goes on with what is as old.
+                self._keys.expire(self._pressed_at(event))
                 if event.type == codes.EV_SYN and event.code == codes.SYN_DROPPED:
                     self._keys.lose(self._monotonic())
                 elif event.type == codes.EV_KEY and event.value == PRESSED:

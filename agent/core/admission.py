@@ -120,8 +120,7 @@ class Admission:
         self, subject: Subject, factor: Factor, now: Now, *, alone: bool, unclear: bool
     ) -> Method | Reason | None:
         """Say by which method. unclear: whether a face counts that was not told to be alive."""
-        in_force = modes(self._rules.access, now)
-        has_face = subject.id in self._roll.gallery.subjects
+        in_force, has_face = modes(self._rules.access, now), self._has_face(subject)
         if alone and accepts(in_force, _ALONE[factor], has_face=has_face):
             return _ALONE[factor]
         together = [
@@ -160,6 +159,12 @@ class Admission:
         shown = self._shown.get(factor)
         return shown is not None and self._counts(shown, subject, now)
 
+    def withdraw_face(self, subject: SubjectId) -> None:
+        """Forget that a subject's face was shown: it was none, or is shown better now."""
+        shown = self._shown.get(Factor.FACE)
+        if shown is not None and shown.subject == subject:
+            del self._shown[Factor.FACE]
+
     def spend(self) -> None:
         """Take what was shown as used: nobody is known twice by it."""
         self._shown.clear()
@@ -176,8 +181,8 @@ class Admission:
         """Remember a factor until the other is shown. unclear: a face not told to be alive."""
         until = now.monotonic + patience(self._rules.codes.second_factor_seconds, subject)
         self._shown[factor] = _Shown(subject.id, subject.credentials, until, duress, unclear)
-        in_force = modes(self._rules.access, now)
-        pin_goes_with_card = accepts(in_force, Method.CARD_AND_PIN, has_face=True)
+        in_force, has_face = modes(self._rules.access, now), self._has_face(subject)
+        pin_goes_with_card = accepts(in_force, Method.CARD_AND_PIN, has_face=has_face)
         shows = factor is Factor.PIN or (factor is Factor.CARD and not pin_goes_with_card)
         return [Show(Indication.SHOW_FACE if shows else Indication.ENTER_PIN)]
 
@@ -209,6 +214,9 @@ class Admission:
             *self._door.release(grant, accessible=subject.accessible),
             Show(Indication.GRANTED),
         ]
+
+    def _has_face(self, subject: Subject) -> bool:
+        return subject.id in self._roll.gallery.subjects
 
     def _counts(self, shown: _Shown, subject: Subject, now: Now) -> bool:
         same = (shown.subject, shown.credentials) == (subject.id, subject.credentials)

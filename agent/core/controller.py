@@ -162,6 +162,7 @@ class Controller:
         for effect in effects:
             if isinstance(effect, Energise):
                 self._portal.released(effect.grant.at + effect.seconds)
+                self._reception.released(now.monotonic)
             elif isinstance(effect, Drop):
                 self._portal.locked(now.monotonic)
         # What follows an opening that fails is left undone: what must not be lost waits instead.
@@ -202,14 +203,14 @@ class Controller:
             case StoreLoaded():
                 return self._loaded(happened, now)
             case EnrolButtonHeld():
-                self._reception.drop(now.monotonic)
+                self._reception.break_off(now.monotonic)
                 return [*self._lamp.touched(now.monotonic), *self._button_held(happened, now)]
             case EnrolCommanded():
                 return self._enroller.commanded(
                     happened.subject, happened.code, now, faulty=self._blocked
                 )
             case EnrolButtonPressed():
-                self._reception.drop(now.monotonic)
+                self._reception.break_off(now.monotonic)
                 if self._service.deadline is not None:
                     return self._service.pushed(now)
                 return self._enroller.abandon(EnrolmentFailure.CANCELLED)

@@ -191,7 +191,11 @@ class Judge:
         return Refusal(reason or Reason.NO_MATCH)
 
     def bears_out(self, subject: SubjectId, probes: Sequence[Probe]) -> bool:
-        """Say whether faces that were seen later would have matched this subject themselves."""
+        """Say whether faces that were seen later would have matched this subject themselves.
+
+        As surely as any: no more of them count than are ever pooled, the newest.
+        """
+        probes = probes[-self._rules.max_frames :]
         if not len(probes) >= LEAST_LATER:
             return False
         if not {probe.embedding.model for probe in probes} == {self._gallery.model}:
@@ -211,7 +215,7 @@ class Judge:
         """Give the threshold that serves however many frames are pooled when it is decided."""
         frames = range(self._rules.min_frames, self._rules.max_frames + 1)
         needed = [self._needed(references, each) for each in frames]
-        return max(needed, key=lambda each: each.cosine)
+        return max(needed, key=lambda each: (each.cosine, each.estimated))
 
     def _needed(self, references: NDArray[np.intp], frames: int) -> Threshold:
         return threshold_for(self._calibration, references, frames, self._rules.target_fpir)

@@ -6,11 +6,11 @@ are drawn as well. No answer in time, and no turn as asked, count as unclear and
 Whoever is not found alive is not examined as often as it takes until they are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from itertools import pairwise, product
 
-from agent.core.decision import Match
+from agent.core.decision import LEAST_LATER, Match
 from agent.core.effects import Effect, Examine, Indication, Show
 from agent.core.inputs import Observed
 from agent.core.pad import Cue, Examined, Liveness, PadLevel, Verdict
@@ -59,6 +59,8 @@ FIRST_WAIT, LONGEST_WAIT = 60.0, 3600.0
 must not be tried a hundred times on one day."""
 LONGEST_DOUBLING = 6
 """Doublings after which it would be waited for longer than the longest time."""
+FORGOTTEN_AFTER = 4 * 3600.0
+"""Seconds after which what failed is forgotten: no more tries on one day than the longest wait."""
 
 
 MOVED = frozenset({Cue.MOTION, Cue.TURN})
@@ -82,8 +84,8 @@ class Claim:
 class Finding:
     """What came of examining a claim.
 
-    faces: probes of the face that was lit, and where turns were asked, of it between them: of each
-    apart, since either may be another one than was recognised.
+    faces: probes of the face that was lit, and before that of the head each time that it was to be
+    straight: each apart, since any may be another one than was recognised.
     """
 
     claim: Claim
@@ -93,15 +95,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """Examinations of one subject that failed in a row. attacked: whether an attack was among them.
-
-    moved: whether the last was unclear for what another try may mend. until: monotonic seconds.
-    """
+    """Examinations of one subject that failed in a row. at: monotonic seconds, of the last."""
 
     failed: int
-    attacked: bool
-    moved: bool
-    until: float
+    at: float
+
+    @property
+    def waits_until(self) -> float:
+        """Monotonic seconds until which there is to be no other."""
+        beyond = self.failed - TRIES
+        wait = min(FIRST_WAIT * 2.0 ** min(beyond, LONGEST_DOUBLING), LONGEST_WAIT)
+        return self.at + wait if beyond >= 0 else self.at
 
 
 class Examination:
@@ -120,39 +124,38 @@ class Examination:
         self._commanded_at: float | None = None
         self._flashed_at: float | None = None
         self._rests_until = float("-inf")
-        self._between_turns: list[Probe] = []
+        self._asked = False
+        self._phases: list[list[Probe]] = []
         self._rows: dict[SubjectId, _Row] = {}
+        self._moved: SubjectId | None = None
         self.deadline: float | None = None
 
     def failed(self, subject: SubjectId, verdict: Verdict, now: float) -> None:
-        """Count an examination that did not find a subject alive. now: monotonic seconds."""
-        row = self._rows.get(subject, _Row(0, attacked=False, moved=False, until=now))
-        failed = row.failed + 1
-        beyond = failed - TRIES
-        wait = min(FIRST_WAIT * 2.0 ** min(beyond, LONGEST_DOUBLING), LONGEST_WAIT)
-        attack = verdict.liveness is Liveness.ATTACK
-        self._rows[subject] = _Row(
-            failed,
-            attacked=row.attacked or attack,
-            moved=not attack and verdict.cue in MOVED,
-            until=now + wait if beyond >= 0 else now,
-        )
+        """Take note that a subject was not found alive. now: monotonic seconds."""
+        self._moved = subject if verdict.cue in MOVED else None
+        if verdict.liveness is Liveness.UNCLEAR and verdict.cue is Cue.AMBIENT:
+            # It says nothing of who stands there.
+            return
+        row = self._rows.get(subject)
+        before = 0 if row is None or now >= row.at + FORGOTTEN_AFTER else row.failed
+        self._rows[subject] = _Row(before + 1, now)
 
     def passed(self, subject: SubjectId) -> None:
         """End a row."""
         self._rows.pop(subject, None)
+        self._moved = None
 
     def waits(self, subject: SubjectId, now: float) -> bool:
         """Say whether too many failed for another one now. now: monotonic seconds."""
-        return subject in self._rows and not now >= self._rows[subject].until
-
-    def attacked(self, subject: SubjectId) -> bool:
-        """Say whether an attack was among those that failed."""
-        return subject in self._rows and self._rows[subject].attacked
+        return subject in self._rows and not now >= self._rows[subject].waits_until
 
     def moved(self, subject: SubjectId) -> bool:
         """Say whether another one may tell at once what the last one could not."""
-        return subject in self._rows and self._rows[subject].moved
+        return subject == self._moved
+
+    def keep(self, subjects: Container[SubjectId]) -> None:
+        """Forget what failed of all others."""
+        self._rows = {each: row for each, row in self._rows.items() if each in subjects}
 
     def begin(self, claim: Claim, subject: Subject, level: PadLevel, now: float) -> list[Effect]:
         """Examine whoever made a claim, unless the last examination was just now.
@@ -162,7 +165,7 @@ class Examination:
         if not now >= self._rests_until:
             return []
         self._claim = claim
-        self._between_turns = []
+        self._asked = False
         if level is not PadLevel.FLASH_AND_CHALLENGE:
             return self._flash(now)
         self._turns = list(TURNS[self._draw(len(TURNS))])
@@ -189,8 +192,8 @@ class Examination:
         """Take what a series showed, if it was taken for the code that was given out last."""
         if self._flashed_at is None or not self._flashed_at <= examined.captured_at <= now:
             return None
-        faces = (examined.probes, tuple(self._between_turns))
-        return self._end(examined.verdict, now, faces if self._between_turns else faces[:1])
+        straight = (tuple(phase) for phase in self._phases)
+        return self._end(examined.verdict, now, (*straight, examined.probes))
 
     def tick(self, now: float) -> Finding | None:
         """End what was not answered in time. now: monotonic seconds."""
@@ -198,6 +201,13 @@ class Examination:
             return None
         cue = Cue.TURN if self._flashed_at is None else Cue.MOTION
         return self._end(Verdict(Liveness.UNCLEAR, cue), now)
+
+    def break_off(self, now: float) -> None:
+        """Forget it, as whoever stands there wishes: a try, once it is known what was asked."""
+        if self._claim is not None and self._asked:
+            verdict = Verdict(Liveness.UNCLEAR, Cue.TURN)
+            self.failed(self._claim.match.subject, verdict, now)
+        self.drop(now)
 
     def drop(self, now: float) -> None:
         """Forget it: what it was for is over. now: monotonic seconds."""
@@ -211,25 +221,29 @@ class Examination:
             # Whoever turns before being asked to was not told when by the door.
             early = self._straight and abs(yaw) >= TURNED
             return self._end(Verdict(Liveness.UNCLEAR, Cue.TURN), now) if early else []
-        # Straight is who could be recognised so, and is: whose head turns is not left open.
+        self._straight = True
+        phase = self._phases[-1]
         if isinstance(nearest, Probe):
-            self._straight = True
-            self._between_turns.append(nearest)
-        if not (self._straight and now >= self._next_at):
+            phase.append(nearest)
+        # Whose head turns is not left open.
+        if not (len(phase) >= LEAST_LATER and now >= self._next_at):
             return []
         if not self._turns:
             return self._flash(now)
+        self._asked = True
         self._commanded_at = now
         self.deadline = now + self._seconds
         return [Show(COMMANDS[self._turns[0]])]
 
     def _straighten(self, now: float) -> list[Effect]:
         self._commanded_at, self._straight = None, False
+        self._phases.append([])
         self._next_at = now + PAUSE * self._draw(PAUSES)
         self.deadline = self._next_at + self._seconds
         return [Show(Indication.LOOK_HERE)]
 
     def _flash(self, now: float) -> list[Effect]:
+        self._asked = True
         self._flashed_at = now
         self.deadline = now + ANSWERS
         return [Examine(CODES[self._draw(len(CODES))], self.deadline)]
@@ -242,5 +256,6 @@ class Examination:
             message = "there is no examination"
             raise RuntimeError(message)
         self._claim = self.deadline = self._commanded_at = self._flashed_at = None
+        self._phases = []
         self._rests_until = now + RESTS
         return Finding(claim, verdict, faces)

@@ -1,9 +1,11 @@
 """What comes of who stands before the camera: a hint, a refusal, a grant, or an enrolee's frame."""
 
+from dataclasses import dataclass, replace
+
 from agent.core.access import pad_level
 from agent.core.admission import Admission, Factor
 from agent.core.consent import Roll
-from agent.core.decision import Judge, Presentation
+from agent.core.decision import LEAST_LATER, Judge, Presentation
 from agent.core.door import Door
 from agent.core.effects import Append, Effect, Indication, Show
 from agent.core.enroller import HINTS, Enroller
@@ -11,7 +13,7 @@ from agent.core.events import AttackPresented, Denied, Granted, LockedOut
 from agent.core.examination import CODE_FRAMES, MOVED, Claim, Examination, Finding
 from agent.core.inputs import Observed
 from agent.core.matching import Calibration, Threshold
-from agent.core.pad import Examined, Liveness, PadLevel, Verdict
+from agent.core.pad import Examined, Liveness, PadLevel
 from agent.core.policy import Refusals
 from agent.core.rules import Rules
 from agent.core.selfservice import SelfService
@@ -27,6 +29,17 @@ from agent.core.types import (
     Subject,
     SubjectId,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """A face could not be told alive.
+
+    hint: what to show whoever has nothing that goes with it. tried: whether it was examined.
+    """
+
+    hint: Indication
+    tried: bool
 
 
 class Reception:
@@ -72,6 +85,7 @@ class Reception:
 
     def review(self) -> None:
         """Compare with the gallery of the roll as it is now."""
+        self._examination.keep(self._roll.standing)
         self._judge = Judge(self._rules.recognition, self._calibration, self._roll.gallery)
 
     def faulted(self, now: float) -> None:
@@ -106,8 +120,12 @@ class Reception:
             return self._refuse(verdict, frames, seen.faces, now)
         return self._admit(Claim(verdict, frames, seen.faces, seen.captured_at), now)
 
-    def drop(self, now: float) -> None:
+    def break_off(self, now: float) -> None:
         """Examine nobody any more who came for something else. now: monotonic seconds."""
+        self._examination.break_off(now)
+
+    def released(self, now: float) -> None:
+        """Examine nobody any more for whom the door is open. now: monotonic seconds."""
         self._examination.drop(now)
 
     @property
@@ -130,33 +148,37 @@ class Reception:
             return []
         claim, verdict = found.claim, found.verdict
         recognised = claim.match.subject
+        # Whatever it showed before, this is what it is now.
+        self._admission.withdraw_face(recognised)
         if verdict.liveness is Liveness.ATTACK:
             self._examination.failed(recognised, verdict, now.monotonic)
             refused = self._refuse_claim(claim, Reason.PRESENTATION_ATTACK, now)
             return [Append(AttackPresented(verdict.cue, CODE_FRAMES)), *refused]
         alive = verdict.liveness is Liveness.BONA_FIDE
-        compared = found.faces if alive else [faces for faces in found.faces if faces]
+        # Of a face that could not be told there may be too little to compare.
+        compared = [each for each in found.faces if alive or len(each) >= LEAST_LATER]
         if recognised in self._roll.standing and not all(
             self._judge.bears_out(recognised, faces) for faces in compared
         ):
             # One face was shown to be recognised, and another one to be examined.
-            swapped = Verdict(Liveness.ATTACK, verdict.cue)
-            self._examination.failed(recognised, swapped, now.monotonic)
+            self._examination.failed(
+                recognised, replace(verdict, liveness=Liveness.ATTACK), now.monotonic
+            )
             return self._refuse_claim(claim, Reason.INCONSISTENT, now)
         if not alive:
             self._examination.failed(recognised, verdict, now.monotonic)
             hint = Indication.LOOK_HERE if verdict.cue in MOVED else Indication.REFUSED
-            return self._admit(claim, now, unclear=hint)
+            return self._admit(claim, now, unclear=Unclear(hint, tried=True))
         self._examination.passed(recognised)
         return self._admit(claim, now, examined=True)
 
     def _admit(
-        self, claim: Claim, now: Now, *, examined: bool = False, unclear: Indication | None = None
+        self, claim: Claim, now: Now, *, examined: bool = False, unclear: Unclear | None = None
     ) -> list[Effect]:
         """Let in, or say why not, or what must come first.
 
-        examined: whether the face is there in the flesh. unclear: that this could not be told, with
-        what to show whoever has nothing that goes with such a face: it never does without.
+        examined: whether the face is there in the flesh. unclear: that this could not be told: then
+        it never does without a second factor.
         """
         subject = self._roll.standing.get(claim.match.subject)
         if subject is None:
@@ -170,15 +192,17 @@ class Reception:
             return []
         method = self._method(subject, now, unclear)
         if isinstance(method, Reason):
-            hint = unclear if method is Reason.NOT_TOLD_ALIVE else None
-            return self._refuse_claim(claim, method, now, hint or Indication.REFUSED)
+            hint = Indication.REFUSED
+            if unclear is not None and method is Reason.NOT_TOLD_ALIVE:
+                hint = unclear.hint
+            return self._refuse_claim(claim, method, now, hint)
         level = pad_level(self._rules.access, now)
         if level is not PadLevel.BASIC and not examined and unclear is None:
             return self._examine(claim, subject, level, now)
         if method is None:
             self._presentation.clear()
             # What cannot be told must not be tried until it can.
-            counted = [] if unclear is None else self._count(now)
+            counted = self._count(now) if unclear is not None and unclear.tried else []
             waiting = self._admission.wait(subject, Factor.FACE, now, unclear=unclear is not None)
             return [*waiting, *counted]
         if asked:
@@ -190,7 +214,7 @@ class Reception:
         return [*self._service.end(), *granted]
 
     def _method(
-        self, subject: Subject, now: Now, unclear: Indication | None
+        self, subject: Subject, now: Now, unclear: Unclear | None
     ) -> Method | Reason | None:
         """Say by which method a face is known now. unclear: as for _admit."""
         if unclear is None:
@@ -211,10 +235,8 @@ class Reception:
         if known and (waits or not self._examination.moved(subject.id)):
             # Nobody is lit again and again while looking for the keys.
             return [Show(Indication.ENTER_PIN)]
-        if waits and self._examination.attacked(subject.id):
-            return self._refuse_claim(claim, Reason.NOT_TOLD_ALIVE, now)
         if waits:
-            return self._admit(claim, now, unclear=Indication.REFUSED)
+            return self._admit(claim, now, unclear=Unclear(Indication.REFUSED, tried=False))
         return self._examination.begin(claim, subject, level, now.monotonic)
 
     def _grant(

@@ -388,6 +388,24 @@ def test_a_reader_that_nobody_uses_forgets_what_is_too_old(keyboard: SimulatedKe
     assert forgotten[-1] == float("inf")
 
 
+def test_while_a_key_is_held_down_what_is_too_old_is_forgotten_as_well(
+    keyboard: SimulatedKeyboard,
+) -> None:
+    forgotten: list[float] = []
+
+    class Noting(Entry):
+        def expire(self, at: float) -> None:
+            forgotten.append(at)
+
+    keyboard.delay = 50.0
+    inputs = Keyboard(keyboard.path, Part.KEYPAD, Noting(digest), lambda: 123.0)
+    inputs.start(lambda _: None)
+    assert eventually(lambda: keyboard.grabbed_by is not None)
+    keyboard.change("KEY_5", REPEAT)
+    assert eventually(lambda: any(at == pytest.approx(73.0, abs=1.0) for at in forgotten))
+    inputs.close()
+
+
 # --- digests take their time ----------------------------------------------------------------------
 
 

@@ -214,6 +214,14 @@ def test_the_door_says_which_factor_it_waits_for() -> None:
     assert shown(house(Mode.FACE).card(CARD)) == [Indication.SHOW_FACE]
 
 
+def test_who_has_no_face_is_never_asked_for_one_beside_a_card() -> None:
+    by_night = Access(Mode.FACE, (Hours((Span(0, 360),), Mode.PIN),))
+    rules = Rules(access=by_night, notice=NOTICE)
+    door = House(memory(ADA, held=HELD, consent=None), rules, trusted=False)
+    assert shown(door.card(CARD)) == [Indication.ENTER_PIN]
+    assert show(door, "pin") == [(ADA.id, "pin")]
+
+
 @pytest.mark.parametrize(("accessible", "patience"), [(False, 15.0), (True, 30.0)])
 def test_a_second_factor_comes_in_time_or_not_at_all(accessible: bool, patience: float) -> None:
     for late in (False, True):

@@ -336,6 +336,12 @@ def test_the_threshold_serves_however_many_frames_are_pooled(frames: int) -> Non
 # --- how sure -------------------------------------------------------------------------------------
 
 
+def test_of_many_faces_seen_later_no_more_count_than_are_ever_pooled_the_newest() -> None:
+    judge = judge_of(ADA)
+    assert judge.bears_out(ADA.id, [*BEN.probes(8), *ADA.probes(5)])
+    assert not judge.bears_out(ADA.id, [*ADA.probes(8), *BEN.probes(5)])
+
+
 def sureness(
     residents: int, references: int = 5, rules: Recognition = RULES, *curves: Curve
 ) -> str:
@@ -361,6 +367,12 @@ def test_that_a_calibration_is_provisional_is_said() -> None:
 
 def test_what_was_not_measured_is_called_an_estimate() -> None:
     assert sureness(51).endswith("at the most, by an estimate beyond what was measured")
+
+
+def test_what_pools_more_frames_than_were_measured_is_called_an_estimate() -> None:
+    for frames, estimated in ((5, False), (4, True)):
+        said = sureness(1, 5, RULES, flat(5, frames, 1e-6))
+        assert said.endswith("an estimate beyond what was measured") is estimated
 
 
 def test_nobody_is_admitted_by_face_where_nobody_is_compared() -> None:

@@ -127,7 +127,7 @@ MUTANTS: dict[str, list[Edit]] = {
         (ACCESS, "now.week_minute < span.end", "now.week_minute <= span.end")
     ],
     "everybody is asked for a face": [
-        (ADMISSION, "has_face = subject.id in self._roll.gallery.subjects", "has_face = True")
+        (ADMISSION, "return subject.id in self._roll.gallery.subjects", "return True")
     ],
     "the second factor may be anybody's": [
         (

@@ -323,20 +323,41 @@ def tried(lit: Lit, *verdicts: Verdict) -> list[bool]:
     return lights
 
 
-def test_after_three_attacks_nobody_is_examined_and_none_opens() -> None:
-    lit = door(PATIENT)
-    assert tried(lit, SCREEN, MOVED, SUN, ALIVE) == [True, True, True, False]
-    assert reasons(lit.stand(ADA)) == ["not_told_alive"]
-    assert opened(lit.code(PIN)) == [(ADA.id, "pin")]
+BY_FACE = replace(PATIENT, access=Access(Mode.FACE, pad=PadLevel.FLASH))
 
 
-def test_after_three_that_could_not_be_told_the_pin_is_asked_for_at_once() -> None:
-    lit = door(replace(PATIENT, access=Access(Mode.FACE, pad=PadLevel.FLASH)))
-    tried(lit, SUN, SUN, MOVED)
-    lit.wait(20.0)
+@pytest.mark.parametrize("verdicts", [(SCREEN, MOVED, SCREEN), (MOVED, MOVED, VEILED)])
+def test_after_three_that_failed_the_pin_is_asked_for_and_no_face_examined(
+    verdicts: tuple[Verdict, ...],
+) -> None:
+    lit = door(BY_FACE)
+    assert tried(lit, *verdicts, ALIVE) == [True, True, True, False]
     effects = lit.stand(ADA)
-    assert (asked(effects), shown(effects)[-1]) == ([], Indication.ENTER_PIN)
+    assert (asked(effects), shown(effects)[-1:]) == ([], [Indication.ENTER_PIN])
     assert opened(lit.code(PIN)) == [(ADA.id, "face+pin")]
+
+
+def test_what_only_the_sun_kept_from_being_told_is_no_try() -> None:
+    lit = door(PATIENT)
+    assert tried(lit, SUN, SUN, SUN, SUN, ALIVE) == [True] * 5
+
+
+@pytest.mark.parametrize(("hours", "again"), [(3.9, False), (4.1, True)])
+def test_what_failed_long_ago_is_forgotten(hours: float, again: bool) -> None:
+    lit = door(PATIENT)
+    tried(lit, SCREEN, SCREEN)
+    lit.wait(hours * 3600)
+    assert tried(lit, SCREEN, SCREEN)[-1] is again
+
+
+def test_who_was_erased_leaves_nothing_of_what_failed() -> None:
+    lit = door(PATIENT)
+    tried(lit, SCREEN, SCREEN, SCREEN)
+    examination = lit.controller._reception._examination  # noqa: SLF001
+    assert set(examination._rows) == {ADA.id}  # noqa: SLF001
+    lit.store.subjects = {BEN.id: lit.store.subjects[BEN.id]}  # type: ignore[attr-defined]
+    lit.load()
+    assert examination._rows == {}  # noqa: SLF001
 
 
 def test_who_is_asked_for_the_pin_and_stands_there_is_not_counted_again() -> None:
@@ -356,7 +377,8 @@ def test_it_is_waited_for_twice_as_long_each_time_and_an_hour_at_the_most(swap: 
         lit.answer(ALIVE if swap else SCREEN, BEN)
         lit.wait(seconds - 3.0)
         assert asked(lit.stand(ADA)) == []
-        lit.wait(5.0)
+        # No face that is known already is examined while the PIN is waited for.
+        lit.wait(20.0)
 
 
 def test_who_is_found_alive_begins_anew_and_others_are_examined_all_along() -> None:
@@ -367,24 +389,118 @@ def test_who_is_found_alive_begins_anew_and_others_are_examined_all_along() -> N
     assert len(asked(lit.stand(BEN))) == 1
 
 
-def test_what_was_broken_off_is_no_try() -> None:
+@pytest.mark.parametrize("act", ["push", "hold"])
+@pytest.mark.parametrize(("commands", "counts"), [(False, False), (True, True)])
+def test_who_breaks_off_what_was_asked_has_tried(act: str, commands: bool, counts: bool) -> None:
+    lit = door(replace(CHALLENGE, lockout=Lockout(refusals=100)))
+    for _ in range(3):
+        lit.wait(60.0)
+        assert shown(lit.stand(ADA))[-1] is Indication.LOOK_HERE
+        if commands:
+            commanded(lit)
+        getattr(lit, act)(after=0.1)
+    lit.wait(30.0)
+    looks = Indication.ENTER_PIN if counts else Indication.LOOK_HERE
+    assert shown(lit.stand(ADA))[-1] is looks
+
+
+def test_who_breaks_off_while_the_light_flashes_has_tried() -> None:
     lit = door(PATIENT)
-    for _ in range(5):
+    for _ in range(3):
+        lit.wait(60.0)
+        assert len(asked(lit.stand(ADA))) == 1
+        lit.push(after=0.1)
+    lit.wait(30.0)
+    assert asked(lit.stand(ADA)) == []
+
+
+def test_what_was_asked_of_somebody_before_is_nothing_that_this_one_knows() -> None:
+    lit = door(replace(CHALLENGE, lockout=Lockout(refusals=100)))
+    lit.stand(BEN)
+    commanded(lit, BEN)
+    lit.wait(60.0)
+    lit.wait(20.0)
+    for _ in range(3):
+        assert shown(lit.stand(ADA))[-1] is Indication.LOOK_HERE
+        lit.push(after=0.1)
+        lit.wait(20.0)
+    assert shown(lit.stand(ADA))[-1] is Indication.LOOK_HERE
+
+
+def test_what_a_fault_or_an_open_door_ended_is_no_try() -> None:
+    lit = door(PATIENT)
+    for _ in range(4):
         lit.wait(20.0)
         assert len(asked(lit.stand(ADA))) == 1
-        lit.push()
+        assert opened(lit.code(PIN, after=0.5)) == [(ADA.id, "pin")]
+    for _ in range(4):
+        lit.wait(20.0)
+        assert len(asked(lit.stand(ADA))) == 1
+        lit.give(Faulted(Part.CAMERA, "gone"))
+        lit.give(Recovered(Part.CAMERA))
 
 
 @pytest.mark.parametrize(("verdict", "again"), [(MOVED, 1), (SUN, 0), (VEILED, 0)])
 def test_who_moved_is_examined_again_while_the_pin_is_waited_for(
     verdict: Verdict, again: int
 ) -> None:
-    lit = door(replace(PATIENT, access=Access(Mode.FACE, pad=PadLevel.FLASH)))
+    lit = door(BY_FACE)
     lit.stand(ADA)
     assert shown(lit.answer(verdict, ADA)) == [Indication.ENTER_PIN]
     lit.wait(RESTS)
     assert len(asked(lit.stand(ADA))) == again
     assert bool(opened(lit.answer(ALIVE, ADA))) is bool(again)
+
+
+@pytest.mark.parametrize(("verdict", "person"), [(SCREEN, ADA), (ALIVE, BEN), (MOVED, BEN)])
+def test_an_attack_takes_back_the_face_that_waits_for_the_pin(
+    verdict: Verdict, person: Person
+) -> None:
+    lit = door(BY_FACE)
+    lit.stand(ADA)
+    lit.answer(MOVED, ADA)
+    lit.wait(RESTS)
+    assert len(asked(lit.stand(ADA))) == 1
+    assert opened(lit.answer(verdict, person)) == []
+    assert opened(lit.code(PIN)) == []
+
+
+def test_an_attack_leaves_the_face_of_somebody_else_that_waits() -> None:
+    lit = door(BY_FACE)
+    lit.stand(ADA)
+    lit.answer(MOVED, ADA)
+    lit.wait(RESTS)
+    lit.stand(BEN)
+    lit.answer(SCREEN, BEN)
+    assert opened(lit.code(PIN)) == [(ADA.id, "face+pin")]
+
+
+def test_an_administrator_who_moved_and_is_then_found_alive_authorises_an_enrolment() -> None:
+    lit = door(BY_FACE, administrator=True)
+    lit.stand(ADA)
+    lit.answer(MOVED, ADA)
+    lit.wait(RESTS)
+    lit.stand(ADA)
+    assert len(opened(lit.answer(ALIVE, ADA))) == 1
+    lit.wait(10.0)
+    assert [each for each in events(lit.hold()) if isinstance(each, EnrolmentStarted)]
+
+
+@pytest.mark.parametrize("probes", [0, 1, 2, 3])
+def test_who_stepped_out_of_view_is_no_attack(probes: int) -> None:
+    lit = door(BY_FACE)
+    lit.stand(ADA)
+    # What little there is of a face may look like anybody's.
+    effects = lit.answer(MOVED, STRANGER if probes < 3 else ADA, probes=probes)
+    assert shown(effects) == [Indication.ENTER_PIN]
+
+
+def test_who_looks_for_the_pin_does_not_lock_everybody_out() -> None:
+    lit = door(replace(BY_FACE, lockout=Lockout(refusals=4, within=1000.0)))
+    tried(lit, MOVED, MOVED, MOVED)
+    for _ in range(5):
+        lit.wait(20.0)
+        assert events(lit.stand(ADA)) == []
 
 
 def test_who_has_a_card_and_no_pin_uses_that_where_the_face_cannot_be_told() -> None:
@@ -564,10 +680,12 @@ def turned(lit: Lit, *between: Person) -> list[Effect]:
 
 @pytest.mark.parametrize("other", [STRANGER, BEN])
 def test_the_head_that_turns_must_be_of_who_was_recognised(other: Person) -> None:
-    for between, opens in (((ADA, ADA, ADA), True), ((other, other, ADA), False)):
+    for place in range(4):
+        between = [ADA, ADA, ADA, ADA]
+        between[place], opens = other, place == 3
         lit = door(CHALLENGE)
         lit.stand(ADA)
-        assert len(asked(turned(lit, *between))) == 1
+        assert len(asked(turned(lit, *between[:3]))) == 1
         effects = lit.answer(ALIVE, ADA)
         assert bool(opened(effects)) is opens
         assert reasons(effects) == ([] if opens else ["inconsistent"])
@@ -575,11 +693,10 @@ def test_the_head_that_turns_must_be_of_who_was_recognised(other: Person) -> Non
 
 def test_who_turned_the_head_before_is_not_held_against_who_comes_next() -> None:
     lit = door(CHALLENGE)
-    for _ in range(4):
-        lit.stand(BEN)
-        lit.turn(commanded(lit, BEN))
-        lit.push()
-        lit.wait(20.0)
+    lit.stand(BEN)
+    lit.turn(commanded(lit, BEN))
+    lit.push()
+    lit.wait(20.0)
     lit.stand(ADA)
     turned(lit, ADA, ADA, ADA)
     assert len(opened(lit.answer(ALIVE, ADA))) == 1

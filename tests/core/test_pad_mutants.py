@@ -50,13 +50,16 @@ MUTANTS: dict[str, list[Edit]] = {
             "return True",
         ),
     ],
+    "an attack leaves the face that waits": [
+        (RECEPTION, "        self._admission.withdraw_face(recognised)\n", "")
+    ],
     "no answer in time passes": [
         (
             EXAMINATION,
             "return self._end(Verdict(Liveness.UNCLEAR, cue), now)",
             "return self._end(Verdict(Liveness.BONA_FIDE, cue), now)",
         ),
-        (RECEPTION, "found.faces if alive else [faces", "[faces"),
+        (RECEPTION, "if alive or len(each)", "if len(each)"),
     ],
     "an answer never comes too late": [
         (EXAMINATION, "if self.deadline is None or now < self.deadline:", "if True:")
