@@ -59,7 +59,7 @@ FIRST_WAIT, LONGEST_WAIT = 60.0, 3600.0
 must not be tried a hundred times on one day."""
 LONGEST_DOUBLING = 6
 """Doublings after which it would be waited for longer than the longest time."""
-FORGOTTEN_AFTER = 4 * 3600.0
+FORGOTTEN_AFTER = 12 * 3600.0
 """Seconds after which what failed is forgotten: no more tries on one day than the longest wait."""
 
 

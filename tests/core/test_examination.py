@@ -342,7 +342,7 @@ def test_what_only_the_sun_kept_from_being_told_is_no_try() -> None:
     assert tried(lit, SUN, SUN, SUN, SUN, ALIVE) == [True] * 5
 
 
-@pytest.mark.parametrize(("hours", "again"), [(3.9, False), (4.1, True)])
+@pytest.mark.parametrize(("hours", "again"), [(11.9, False), (12.1, True)])
 def test_what_failed_long_ago_is_forgotten(hours: float, again: bool) -> None:
     lit = door(PATIENT)
     tried(lit, SCREEN, SCREEN)
