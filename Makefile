@@ -169,6 +169,8 @@ deb: bundle ## the same as a package of Debian
 	@du -m $(DEB).deb
 
 # Hashes cover every file of a release, so a lock made for the Pi serves x86-64 too.
+# What is optional at a door is tried here all the same.
+DEV_EXTRAS := --extra dev --extra plots --extra large-gallery
 UV := .venv-lock/bin/uv pip
 COMPILE = $(UV) compile --quiet --upgrade --generate-hashes --no-annotate \
 	--python-platform aarch64-manylinux_2_36 --custom-compile-command 'make lock' \
@@ -177,8 +179,8 @@ COMPILE = $(UV) compile --quiet --upgrade --generate-hashes --no-annotate \
 lock: ## renew the pinned versions in requirements/
 	$(PYTHON) -m venv --clear .venv-lock
 	.venv-lock/bin/pip install -qq uv
-	$(COMPILE) 3.11 --extra dev -c requirements/constraints.in -o requirements/dev-3.11.txt
-	$(COMPILE) 3.13 --extra dev -c requirements/dev-3.11.txt -o requirements/dev-3.13.txt
+	$(COMPILE) 3.11 $(DEV_EXTRAS) -c requirements/constraints.in -o requirements/dev-3.11.txt
+	$(COMPILE) 3.13 $(DEV_EXTRAS) -c requirements/dev-3.11.txt -o requirements/dev-3.13.txt
 	$(COMPILE) 3.11 -c requirements/dev-3.11.txt -o requirements/run-3.11.txt
 	$(COMPILE) 3.13 -c requirements/dev-3.13.txt -o requirements/run-3.13.txt
 	$(COMPILE) 3.11 --extra tflite-runtime requirements/tflite-runtime.in \

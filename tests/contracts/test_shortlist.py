@@ -1,5 +1,6 @@
 """Shortlists of large galleries, where faiss is installed."""
 
+import sys
 from importlib.util import find_spec
 
 import numpy as np
@@ -66,8 +67,10 @@ def test_a_gallery_that_is_no_longer_than_the_list_has_none() -> None:
     assert shortlist_of(np.empty((0, 0), np.float32)) is None
 
 
-@pytest.mark.skipif(find_spec("faiss") is not None, reason="faiss is installed")
-def test_without_faiss_one_line_says_what_to_install(tmp_path: object) -> None:
+def test_without_faiss_one_line_says_what_to_install(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
     settings = Config(state_directory=str(tmp_path), large_gallery=True)
     with pytest.raises(ConfigError, match=r"^large_gallery: faiss is not installed: pip install"):
         open_store(settings, StoppedClock())
