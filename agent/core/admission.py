@@ -165,6 +165,10 @@ class Admission:
         if shown is not None and shown.subject == subject:
             del self._shown[Factor.FACE]
 
+    def forget_unclear(self) -> None:
+        """Forget a face that was not told to be alive: it does not say who is there."""
+        self._shown = {each: shown for each, shown in self._shown.items() if not shown.unclear}
+
     def spend(self) -> None:
         """Take what was shown as used: nobody is known twice by it."""
         self._shown.clear()

@@ -154,15 +154,15 @@ class Controller:
         """Take one input and give the effects, to be done in order."""
         self._pad = pad_level(self._rules.access, now)
         if self._roll.lapse(now):
-            self._review()
+            self._review(now)
         standing = self._roll.standing
         effects = [*self._elapsed(now), *self._respond(happened, now)]
         if self._roll.standing is not standing:
-            self._review()
+            self._review(now)
         for effect in effects:
             if isinstance(effect, Energise):
                 self._portal.released(effect.grant.at + effect.seconds)
-                self._reception.released(now.monotonic)
+                self._reception.admitted(effect.grant.subject, now.monotonic)
             elif isinstance(effect, Drop):
                 self._portal.locked(now.monotonic)
         # What follows an opening that fails is left undone: what must not be lost waits instead.
@@ -260,6 +260,7 @@ class Controller:
             return self._enroller.button_held(
                 button.subject, now, faulty=self._blocked, at_door=True
             )
+        self._admission.forget_unclear()
         return self._service.begin(now.monotonic)
 
     def _contact_changed(self, contact: ContactChanged, now: Now) -> list[Effect]:
@@ -288,9 +289,9 @@ class Controller:
         self._entry.loaded(loaded, now.monotonic)
         return []
 
-    def _review(self) -> None:
+    def _review(self, now: Now) -> None:
         """Go by the roll as it is now."""
-        self._reception.review()
+        self._reception.review(now.monotonic)
         self._enroller.review(self._roll.standing)
 
     def _settle(self, now: Now) -> list[Effect]:

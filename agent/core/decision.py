@@ -193,19 +193,20 @@ class Judge:
     def bears_out(self, subject: SubjectId, probes: Sequence[Probe]) -> bool:
         """Say whether faces that were seen later would have matched this subject themselves.
 
-        As surely as any: no more of them count than are ever pooled, the newest.
+        As surely as any: no more of them are pooled than ever are, the newest, and most of all must
+        agree.
         """
-        probes = probes[-self._rules.max_frames :]
         if not len(probes) >= LEAST_LATER:
             return False
         if not {probe.embedding.model for probe in probes} == {self._gallery.model}:
             return False
         vectors = [probe.embedding.vector for probe in probes]
-        ranking = search(self._gallery, mean_template(vectors))
+        pooled = vectors[-self._rules.max_frames :]
+        ranking = search(self._gallery, mean_template(pooled))
         if ranking is None or ranking.best.subject != subject:
             return False
         agreeing = sum(self._agrees(vector, ranking.best.row) for vector in vectors)
-        return 2 * agreeing > len(vectors) and self._objection(ranking, vectors) is None
+        return 2 * agreeing > len(vectors) and self._objection(ranking, pooled) is None
 
     def nearest(self, vector: Float32) -> Ranking | None:
         """Rank the subjects for one unit vector (D,), whatever the threshold."""

@@ -9,6 +9,7 @@ Whoever is not found alive is not examined as often as it takes until they are.
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from itertools import pairwise, product
+from typing import TypeAlias
 
 from agent.core.decision import LEAST_LATER, Match
 from agent.core.effects import Effect, Examine, Indication, Show
@@ -63,6 +64,9 @@ FORGOTTEN_AFTER = 12 * 3600.0
 """Seconds after which what failed is forgotten: no more tries on one day than the longest wait."""
 
 
+Claimant: TypeAlias = tuple[SubjectId, bool]
+"""A subject, and whether their PIN or card was shown before: whoever has only their picture must
+not use up the tries of who has both."""
 MOVED = frozenset({Cue.MOTION, Cue.TURN})
 """What could not be told for reasons that another try may mend."""
 
@@ -71,13 +75,20 @@ MOVED = frozenset({Cue.MOTION, Cue.TURN})
 class Claim:
     """A face was recognised, in so many frames, with so many faces in view.
 
-    captured_at: monotonic seconds, of the frame that decided.
+    captured_at: monotonic seconds, of the frame that decided. backed: whether the subject's PIN or
+    card was shown before it.
     """
 
     match: Match
     frames: int
     faces: int
     captured_at: float
+    backed: bool = False
+
+    @property
+    def claimant(self) -> Claimant:
+        """On whose account it is."""
+        return self.match.subject, self.backed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +106,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """Examinations of one subject that failed in a row. at: monotonic seconds, of the last."""
+    """Examinations of one claimant that failed in a row. at: monotonic seconds, of the last."""
 
     failed: int
     at: float
@@ -126,36 +137,46 @@ class Examination:
         self._rests_until = float("-inf")
         self._asked = False
         self._phases: list[list[Probe]] = []
-        self._rows: dict[SubjectId, _Row] = {}
+        self._rows: dict[Claimant, _Row] = {}
         self._moved: SubjectId | None = None
         self.deadline: float | None = None
 
-    def failed(self, subject: SubjectId, verdict: Verdict, now: float) -> None:
-        """Take note that a subject was not found alive. now: monotonic seconds."""
-        self._moved = subject if verdict.cue in MOVED else None
+    def failed(self, claim: Claim, verdict: Verdict, now: float) -> None:
+        """Take note that nobody was found alive. now: monotonic seconds."""
+        self._moved = claim.match.subject if verdict.cue in MOVED else None
         if verdict.liveness is Liveness.UNCLEAR and verdict.cue is Cue.AMBIENT:
             # It says nothing of who stands there.
             return
-        row = self._rows.get(subject)
+        row = self._rows.get(claim.claimant)
         before = 0 if row is None or now >= row.at + FORGOTTEN_AFTER else row.failed
-        self._rows[subject] = _Row(before + 1, now)
+        self._rows[claim.claimant] = _Row(before + 1, now)
 
-    def passed(self, subject: SubjectId) -> None:
-        """End a row."""
-        self._rows.pop(subject, None)
+    def passed(self, claim: Claim) -> None:
+        """End the row."""
+        self._rows.pop(claim.claimant, None)
         self._moved = None
 
-    def waits(self, subject: SubjectId, now: float) -> bool:
+    def waits(self, claim: Claim, now: float) -> bool:
         """Say whether too many failed for another one now. now: monotonic seconds."""
-        return subject in self._rows and not now >= self._rows[subject].waits_until
+        row = self._rows.get(claim.claimant)
+        return row is not None and not now >= row.waits_until
 
     def moved(self, subject: SubjectId) -> bool:
         """Say whether another one may tell at once what the last one could not."""
         return subject == self._moved
 
-    def keep(self, subjects: Container[SubjectId]) -> None:
-        """Forget what failed of all others."""
-        self._rows = {each: row for each, row in self._rows.items() if each in subjects}
+    def keep(self, subjects: Container[SubjectId], now: float) -> None:
+        """Forget all others. now: monotonic seconds."""
+        self._rows = {each: row for each, row in self._rows.items() if each[0] in subjects}
+        if self._moved not in subjects:
+            self._moved = None
+        if self._claim is not None and self._claim.match.subject not in subjects:
+            self.drop(now)
+
+    def admitted(self, subject: SubjectId | None, now: float) -> None:
+        """Forget it where it is of who was let in. now: monotonic seconds."""
+        if self._claim is not None and self._claim.match.subject == subject:
+            self.drop(now)
 
     def begin(self, claim: Claim, subject: Subject, level: PadLevel, now: float) -> list[Effect]:
         """Examine whoever made a claim, unless the last examination was just now.
@@ -206,7 +227,7 @@ class Examination:
         """Forget it, as whoever stands there wishes: a try, once it is known what was asked."""
         if self._claim is not None and self._asked:
             verdict = Verdict(Liveness.UNCLEAR, Cue.TURN)
-            self.failed(self._claim.match.subject, verdict, now)
+            self.failed(self._claim, verdict, now)
         self.drop(now)
 
     def drop(self, now: float) -> None:

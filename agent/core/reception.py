@@ -83,9 +83,9 @@ class Reception:
         """What it means, in words."""
         return self._judge.sureness
 
-    def review(self) -> None:
-        """Compare with the gallery of the roll as it is now."""
-        self._examination.keep(self._roll.standing)
+    def review(self, now: float) -> None:
+        """Compare with the gallery of the roll as it is now. now: monotonic seconds."""
+        self._examination.keep(self._roll.standing, now)
         self._judge = Judge(self._rules.recognition, self._calibration, self._roll.gallery)
 
     def faulted(self, now: float) -> None:
@@ -124,9 +124,9 @@ class Reception:
         """Examine nobody any more who came for something else. now: monotonic seconds."""
         self._examination.break_off(now)
 
-    def released(self, now: float) -> None:
-        """Examine nobody any more for whom the door is open. now: monotonic seconds."""
-        self._examination.drop(now)
+    def admitted(self, subject: SubjectId | None, now: float) -> None:
+        """Examine nobody any more who is let in. now: monotonic seconds."""
+        self._examination.admitted(subject, now)
 
     @property
     def deadline(self) -> float | None:
@@ -151,25 +151,22 @@ class Reception:
         # Whatever it showed before, this is what it is now.
         self._admission.withdraw_face(recognised)
         if verdict.liveness is Liveness.ATTACK:
-            self._examination.failed(recognised, verdict, now.monotonic)
+            self._examination.failed(claim, verdict, now.monotonic)
             refused = self._refuse_claim(claim, Reason.PRESENTATION_ATTACK, now)
             return [Append(AttackPresented(verdict.cue, CODE_FRAMES)), *refused]
         alive = verdict.liveness is Liveness.BONA_FIDE
         # Of a face that could not be told there may be too little to compare.
         compared = [each for each in found.faces if alive or len(each) >= LEAST_LATER]
-        if recognised in self._roll.standing and not all(
-            self._judge.bears_out(recognised, faces) for faces in compared
-        ):
+        if not all(self._judge.bears_out(recognised, faces) for faces in compared):
             # One face was shown to be recognised, and another one to be examined.
-            self._examination.failed(
-                recognised, replace(verdict, liveness=Liveness.ATTACK), now.monotonic
-            )
+            swapped = replace(verdict, liveness=Liveness.ATTACK)
+            self._examination.failed(claim, swapped, now.monotonic)
             return self._refuse_claim(claim, Reason.INCONSISTENT, now)
         if not alive:
-            self._examination.failed(recognised, verdict, now.monotonic)
+            self._examination.failed(claim, verdict, now.monotonic)
             hint = Indication.LOOK_HERE if verdict.cue in MOVED else Indication.REFUSED
             return self._admit(claim, now, unclear=Unclear(hint, tried=True))
-        self._examination.passed(recognised)
+        self._examination.passed(claim)
         return self._admit(claim, now, examined=True)
 
     def _admit(
@@ -230,8 +227,12 @@ class Reception:
 
     def _examine(self, claim: Claim, subject: Subject, level: PadLevel, now: Now) -> list[Effect]:
         self._presentation.clear()
+        backed = any(
+            self._admission.waits(subject, each, now) for each in (Factor.PIN, Factor.CARD)
+        )
+        claim = replace(claim, backed=backed)
         known = self._admission.waits(subject, Factor.FACE, now)
-        waits = self._examination.waits(subject.id, now.monotonic)
+        waits = self._examination.waits(claim, now.monotonic)
         if known and (waits or not self._examination.moved(subject.id)):
             # Nobody is lit again and again while looking for the keys.
             return [Show(Indication.ENTER_PIN)]

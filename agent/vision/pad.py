@@ -122,7 +122,7 @@ class FlashPad:
             measured = self.measure(series, seen)
         except ValueError:
             return Verdict(Liveness.UNCLEAR, Cue.MOTION)
-        return Verdict(Liveness.UNCLEAR, Cue.AMBIENT) if measured is None else judge(measured)
+        return Verdict(Liveness.UNCLEAR, Cue.RELIEF) if measured is None else judge(measured)
 
     def measure(self, series: Series, meshes: "list[Mesh]") -> Measured | None:
         """Measure a series; None where too little of the face is neither dark nor saturated.
@@ -179,7 +179,7 @@ def judge(measured: Measured) -> Verdict:
     if not ratio >= MIN_SHARE * expected:
         return say(Liveness.ATTACK, Cue.REFLECTION)
     if not ratio >= MIN_RATIO:
-        return say(Liveness.UNCLEAR, Cue.AMBIENT)
+        return say(Liveness.UNCLEAR, Cue.REFLECTION)
     if not measured.tinted >= MIN_TINTED:
         return say(Liveness.ATTACK, Cue.REFLECTION)
     if not measured.follows >= MIN_FOLLOWS:

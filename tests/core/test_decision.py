@@ -338,8 +338,14 @@ def test_the_threshold_serves_however_many_frames_are_pooled(frames: int) -> Non
 
 def test_of_many_faces_seen_later_no_more_count_than_are_ever_pooled_the_newest() -> None:
     judge = judge_of(ADA)
-    assert judge.bears_out(ADA.id, [*BEN.probes(8), *ADA.probes(5)])
-    assert not judge.bears_out(ADA.id, [*ADA.probes(8), *BEN.probes(5)])
+    assert judge.bears_out(ADA.id, [*BEN.probes(4), *ADA.probes(5)])
+    assert not judge.bears_out(ADA.id, [*ADA.probes(5), *BEN.probes(4)])
+
+
+def test_later_faces_are_compared_where_few_are_pooled() -> None:
+    judge = judge_of(ADA, rules=Recognition(min_frames=2, max_frames=2))
+    assert judge.bears_out(ADA.id, ADA.probes(6))
+    assert not judge.bears_out(ADA.id, ADA.probes(2))
 
 
 def sureness(

@@ -17,7 +17,7 @@ from agent.core.events import (
     SelfServiceBegun,
 )
 from agent.core.examination import ANSWERS, CODES, RESTS
-from agent.core.inputs import EnrolCommanded, Faulted, Observed, Recovered
+from agent.core.inputs import EnrolCommanded, ExitPressed, Faulted, Observed, Recovered
 from agent.core.pad import Cue, Examined, PadLevel, Verdict
 from agent.core.policy import Lockout
 from agent.core.rules import Rules
@@ -214,10 +214,13 @@ def test_another_face_in_the_test_than_in_the_match_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("ours", "theirs", "opens"), [(6, 0, True), (4, 2, True), (3, 3, False)])
-def test_most_of_the_faces_must_be_the_one(ours: int, theirs: int, opens: bool) -> None:
+@pytest.mark.parametrize("first", [False, True])
+def test_most_of_the_faces_must_be_the_one(
+    ours: int, theirs: int, opens: bool, first: bool
+) -> None:
     lit = door()
     lit.stand(ADA)
-    probes = (*ADA.probes(ours, 50), *STRANGER.probes(theirs))
+    probes = tuple([*ADA.probes(ours, 50), *STRANGER.probes(theirs)][:: 1 if first else -1])
     effects = lit.give(Examined(lit.at + 0.4, ALIVE, probes), 0.5)
     assert bool(opened(effects)) is opens
 
@@ -352,12 +355,25 @@ def test_what_failed_long_ago_is_forgotten(hours: float, again: bool) -> None:
 
 def test_who_was_erased_leaves_nothing_of_what_failed() -> None:
     lit = door(PATIENT)
-    tried(lit, SCREEN, SCREEN, SCREEN)
+    tried(lit, SCREEN, SCREEN, MOVED)
     examination = lit.controller._reception._examination  # noqa: SLF001
-    assert set(examination._rows) == {ADA.id}  # noqa: SLF001
+    assert {subject for subject, _ in examination._rows} == {ADA.id}  # noqa: SLF001
     lit.store.subjects = {BEN.id: lit.store.subjects[BEN.id]}  # type: ignore[attr-defined]
     lit.load()
-    assert examination._rows == {}  # noqa: SLF001
+    assert (examination._rows, examination._moved) == ({}, None)  # noqa: SLF001
+
+
+@pytest.mark.parametrize("end", [SCREEN, MOVED, "push", "late"])
+def test_who_is_erased_while_examined_leaves_no_record_and_no_row(end: Verdict | str) -> None:
+    lit = door(PATIENT)
+    lit.stand(ADA)
+    lit.store.subjects = {BEN.id: lit.store.subjects[BEN.id]}  # type: ignore[attr-defined]
+    lit.load()
+    effects = lit.push() if end == "push" else lit.wait(9.0) if end == "late" else []
+    effects += lit.answer(end, ADA) if isinstance(end, Verdict) else []
+    assert events(effects) == []
+    examination = lit.controller._reception._examination  # noqa: SLF001
+    assert (examination._rows, examination._moved) == ({}, None)  # noqa: SLF001
 
 
 def test_who_is_asked_for_the_pin_and_stands_there_is_not_counted_again() -> None:
@@ -425,6 +441,40 @@ def test_what_was_asked_of_somebody_before_is_nothing_that_this_one_knows() -> N
         lit.push(after=0.1)
         lit.wait(20.0)
     assert shown(lit.stand(ADA))[-1] is Indication.LOOK_HERE
+
+
+def test_who_lets_somebody_else_in_does_not_end_the_examination() -> None:
+    store = memory(ADA, BEN, held={ADA: holding(PIN, "card"), BEN: holding(None, "other")})
+    lit = Lit(store, PATIENT)
+    for end in ("card", "exit", "card"):
+        lit.wait(20.0)
+        assert len(asked(lit.stand(ADA))) == 1
+        lit.card("other", after=0.1) if end == "card" else lit.give(ExitPressed(), 0.1)
+        assert shown(lit.wait(ANSWERS)) != []
+    lit.wait(20.0)
+    assert asked(lit.stand(ADA)) == []
+
+
+@pytest.mark.parametrize("mode", [Mode.FACE, Mode.FACE_AND_PIN])
+def test_a_picture_does_not_use_up_the_tries_of_who_has_the_pin_as_well(mode: Mode) -> None:
+    lit = door(replace(PATIENT, access=Access(mode, pad=PadLevel.FLASH)))
+    tried(lit, SCREEN, SCREEN, SCREEN)
+    lit.wait(20.0)
+    lit.code(PIN)
+    assert len(asked(lit.stand(ADA))) == 1
+    assert len(opened(lit.answer(ALIVE, ADA))) == 1
+
+
+def test_who_has_picture_and_pin_uses_up_the_tries_of_both() -> None:
+    lit = door(replace(PATIENT, access=Access(Mode.FACE_AND_PIN, pad=PadLevel.FLASH)))
+    for _ in range(3):
+        lit.wait(20.0)
+        lit.code(PIN)
+        assert len(asked(lit.stand(ADA))) == 1
+        lit.answer(SCREEN, ADA)
+    lit.code(PIN)
+    assert asked(lit.stand(ADA)) == []
+    assert opened(lit.answer(ALIVE, ADA)) == []
 
 
 def test_what_a_fault_or_an_open_door_ended_is_no_try() -> None:
@@ -498,9 +548,8 @@ def test_who_stepped_out_of_view_is_no_attack(probes: int) -> None:
 def test_who_looks_for_the_pin_does_not_lock_everybody_out() -> None:
     lit = door(replace(BY_FACE, lockout=Lockout(refusals=4, within=1000.0)))
     tried(lit, MOVED, MOVED, MOVED)
-    for _ in range(5):
-        lit.wait(20.0)
-        assert events(lit.stand(ADA)) == []
+    for _ in range(2):
+        assert events([*lit.wait(20.0), *lit.stand(ADA)]) == []
 
 
 def test_who_has_a_card_and_no_pin_uses_that_where_the_face_cannot_be_told() -> None:
@@ -560,6 +609,16 @@ def test_a_face_that_could_not_be_told_does_not_wait_for_an_hour_that_asks_for_i
     assert shown(lit.answer(SUN, ADA)) == [Indication.ENTER_PIN]
     lit.week_minute = 360
     assert opened(lit.code(PIN)) == []
+
+
+def test_who_could_not_be_told_alive_is_examined_anew_to_be_served() -> None:
+    lit = door(with_mode(Mode.FACE))
+    lit.stand(ADA)
+    lit.answer(SUN, ADA)
+    lit.hold()
+    lit.wait(RESTS)
+    assert len(asked(lit.stand(ADA))) == 1
+    assert SelfServiceBegun(ADA.id, "face") in events(lit.answer(ALIVE, ADA))  # type: ignore[arg-type]
 
 
 def test_nobody_is_served_by_a_face_that_could_not_be_told_alive() -> None:

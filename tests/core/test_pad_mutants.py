@@ -46,7 +46,7 @@ MUTANTS: dict[str, list[Edit]] = {
         (DECISION, "ranking.best.subject != subject", "False"),
         (
             DECISION,
-            "return 2 * agreeing > len(vectors) and self._objection(ranking, vectors) is None",
+            "return 2 * agreeing > len(vectors) and self._objection(ranking, pooled) is None",
             "return True",
         ),
     ],

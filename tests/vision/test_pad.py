@@ -227,7 +227,7 @@ def test_nan_never_passes(figure: str) -> None:
         ({"expected": None}, Liveness.UNCLEAR, Cue.AMBIENT),
         ({"expected": 0.2}, Liveness.UNCLEAR, Cue.AMBIENT),
         ({"ratio": 0.14}, Liveness.ATTACK, Cue.REFLECTION),
-        ({"ratio": 0.11, "expected": 0.5}, Liveness.UNCLEAR, Cue.AMBIENT),
+        ({"ratio": 0.11, "expected": 0.5}, Liveness.UNCLEAR, Cue.REFLECTION),
         ({"tinted": 0.2}, Liveness.ATTACK, Cue.REFLECTION),
         ({"follows": 0.9}, Liveness.ATTACK, Cue.LIGHT_CODE),
         ({"follows": -1.0}, Liveness.ATTACK, Cue.LIGHT_CODE),
