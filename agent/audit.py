@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from agent import app
+from agent import app, installation
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import local_time
 from agent.config import Config
@@ -67,7 +67,7 @@ class Audit:
 def audit_gallery(config: Config) -> Audit:
     """Look at everybody's references. Raises DoorwardError."""
     _, calibration = app.load_vision(config)
-    with app.opened_store(config) as store:
+    with installation.opened_store(config) as store:
         loaded = store.load(calibration.model)
         kept = store.references(calibration.model)
         rows = {SubjectId(row.id): row for row in store.subjects()}

@@ -9,7 +9,17 @@ import click
 from msgspec import to_builtins
 from tabulate import tabulate
 
-from agent import app, certificates, controllers, liveness, operations, people, records, settings
+from agent import (
+    app,
+    certificates,
+    controllers,
+    installation,
+    liveness,
+    operations,
+    people,
+    records,
+    settings,
+)
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import ConsoleReporter, as_json, as_object, in_words, local_time
 from agent.command import (
@@ -59,7 +69,7 @@ def run(config: Path | None, *, camera: str | None, simulate: bool, json: bool) 
     Without --camera it is the one that the configuration names.
     """
     console = ConsoleReporter(click.echo, as_json=json)
-    settings = app.load_config(config)
+    settings = installation.load_config(config)
     source = camera or settings.camera.source
     with app.agent(settings, source, [console], simulate=simulate) as runtime:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -112,16 +122,16 @@ def enrol(  # noqa: PLR0913 - one parameter an option
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--guardian") from None
     console = ConsoleReporter(click.echo, as_json=json)
-    settings = app.load_config(config)
+    settings = installation.load_config(config)
     enrolled = False
     if camera is not None:
         here = operations.enrol_here(settings, camera, authorised_by, terms, [console])
         enrolled = isinstance(here, Enrolled)
     else:
         rules = settings.enrolment
-        if not app.agent_is_running(settings):
+        if not installation.agent_is_running(settings):
             raise StoreError("no agent is running: start it, or enrol here and now with --camera")
-        with app.opened_store(settings) as store:
+        with installation.opened_store(settings) as store:
             issued = operations.issue_code(store, SystemClock(), authorised_by, terms)
             within = rules.authority_seconds
             told = f"Hold the enrol button within {within:.0f} s."
@@ -138,7 +148,7 @@ def enrol(  # noqa: PLR0913 - one parameter an option
 @click.pass_obj
 def list_(config: Path | None, *, json: bool) -> None:
     """List the residents."""
-    with app.opened_store(app.load_config(config)) as store:
+    with installation.opened_store(installation.load_config(config)) as store:
         subjects = store.subjects()
     if json:
         click.echo(as_json(subjects))
@@ -170,7 +180,7 @@ def list_(config: Path | None, *, json: bool) -> None:
 @click.pass_obj
 def revoke(config: Path | None, *, subject: str, json: bool) -> None:
     """Stop admitting a resident, at once; the references are kept."""
-    with app.opened_store(app.load_config(config)) as store:
+    with installation.opened_store(installation.load_config(config)) as store:
         recorded = operations.revoke(store, SystemClock(), SubjectId(subject))
     say(recorded, json=json)
 
@@ -179,7 +189,7 @@ def revoke(config: Path | None, *, subject: str, json: bool) -> None:
 @click.pass_obj
 def status(config: Path | None, *, json: bool) -> None:
     """Say how the door is doing, and how sure it is."""
-    state = operations.status(app.load_config(config))
+    state = operations.status(installation.load_config(config))
     if json:
         last = as_object(state.last_event) if state.last_event else None
         words = {"attacks": state.attacks}
@@ -217,7 +227,7 @@ def demo(*, json: bool) -> None:
 def doctor(config: Path | None, *, simulate: bool, remove_discovery: bool, json: bool) -> None:
     """Check what the door needs, and say how to mend what is wrong. Exits with 1 if it is."""
     if remove_discovery:
-        _remove_discovery(app.load_config(config), json=json)
+        _remove_discovery(installation.load_config(config), json=json)
         return
     checks = []
     for check in examine(config, simulate=simulate):

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 from tabulate import tabulate
 
-from agent import __version__, app
+from agent import __version__, installation
 from agent.adapters.console import as_json, as_object, in_words
 from agent.core.policy import parse_schedule
 from agent.core.types import Validity
@@ -54,7 +54,7 @@ class Commands(click.Group):
     "--config",
     type=click.Path(path_type=Path),
     envvar="DOORWARD_CONFIG",
-    help=f"Configuration file; without it {app.SYSTEM_CONFIG}, if there is one.",
+    help=f"Configuration file; without it {installation.SYSTEM_CONFIG}, if there is one.",
 )
 @click.pass_context
 def main(ctx: click.Context, config: Path | None) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from agent import app
+from agent import installation
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import as_json
 from agent.adapters.note import parse_verifier
@@ -46,7 +46,7 @@ def controller_add(config: Path | None, *, key: str, rights: tuple[str, ...], js
         raise ConfigError(f"KEY: {error}: `doorward remote key` shows it") from None
     granted = frozenset(Operation) if EVERYTHING in rights else frozenset(map(Operation, rights))
     trusted = TrustedController(controller_id(verifier.key), verifier.name, verifier.key, granted)
-    with app.opened_store(app.load_config(config)) as store:
+    with installation.opened_store(installation.load_config(config)) as store:
         store.append(ControllerTrusted(trusted.id), SystemClock().now(), Trust(trusted))
     click.echo(
         as_json(_shown(trusted))
@@ -59,7 +59,7 @@ def controller_add(config: Path | None, *, key: str, rights: tuple[str, ...], js
 @click.pass_obj
 def controller_list(config: Path | None, *, json: bool) -> None:
     """List the controllers whose commands this door takes."""
-    with app.opened_store(app.load_config(config)) as store:
+    with installation.opened_store(installation.load_config(config)) as store:
         trusted = sorted(store.controllers().values(), key=lambda each: each.name)
     if json:
         click.echo(as_json([_shown(each) for each in trusted]))
@@ -75,7 +75,7 @@ def controller_list(config: Path | None, *, json: bool) -> None:
 def controller_remove(config: Path | None, *, controller_id: str, json: bool) -> None:
     """Take no commands of a controller any more, at once."""
     removed = ControllerId(controller_id)
-    with app.opened_store(app.load_config(config)) as store:
+    with installation.opened_store(installation.load_config(config)) as store:
         store.append(ControllerRemoved(removed), SystemClock().now(), Distrust(removed))
     shown = as_json({"controller": removed})
     click.echo(shown if json else f"controller {removed} is trusted no more")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent import app, attacks, manual
+from agent import app, attacks, installation, manual
 from agent.adapters import machine
 from agent.adapters.broker import explain, read_access, retain
 from agent.adapters.camera import open_camera
@@ -59,7 +59,7 @@ class _Look:
 def examine(config_file: Path | None, *, simulate: bool) -> Iterator[Check]:
     """Check each part in turn; raises nothing for what an operator can mend."""
     try:
-        file, text = app.read_config(config_file)
+        file, text = installation.read_config(config_file)
         config = parse_config(text, str(file))
     except ConfigError as error:
         yield Check("config", good=False, needed=True, means=NO_START, finding=str(error))
@@ -100,25 +100,27 @@ def _models(config: Config) -> str:
 
 
 def _notice(config: Config) -> str:
-    return f"privacy notice {app.load_notice(config).version}"
+    return f"privacy notice {installation.load_notice(config).version}"
 
 
 def _key(config: Config) -> str:
-    key = app.device_key(config)
+    key = installation.device_key(config)
     return f"{key.origin}: protection level {int(key.level)}, {describe(key.level)}"
 
 
 def _store(config: Config) -> str:
-    with app.opened_store(config) as store:
+    with installation.opened_store(config) as store:
         store.check()
         store.verify()
         count = len(store.subjects())
-    return f"{app.state_directory(config)}: {count} enrolled; the log is as it was committed"
+    return (
+        f"{installation.state_directory(config)}: {count} enrolled; the log is as it was committed"
+    )
 
 
 def _sureness(config: Config) -> str:
     _, calibration = app.load_vision(config)
-    with app.opened_store(config) as store:
+    with installation.opened_store(config) as store:
         loaded = store.load(calibration.model)
     _, judge = app.as_the_agent(config, calibration, loaded, SystemClock().now())
     if not judge.threshold.met:
@@ -127,15 +129,15 @@ def _sureness(config: Config) -> str:
 
 
 def _disk(config: Config) -> str:
-    return machine.disk(app.state_directory(config))
+    return machine.disk(installation.state_directory(config))
 
 
 def _card(config: Config) -> str:
-    return machine.card(app.state_directory(config))
+    return machine.card(installation.state_directory(config))
 
 
 def _permissions(config_file: Path | None, config: Config) -> str:
-    state = app.state_directory(config)
+    state = installation.state_directory(config)
     secrets = [Path(path) for path in (config.mqtt.password_file, config.mqtt.key_file) if path]
     return permissions(state, [state / KEY_FILE], config_file, secrets)
 
@@ -158,11 +160,11 @@ _SOFTWARE = (
 
 def _groups(config: Config) -> str:
     wanted = ["gpio", "video", *(["input"] if _devices(config, "/dev/input/") else [])]
-    return memberships(owner(app.state_directory(config)), wanted)
+    return memberships(owner(installation.state_directory(config)), wanted)
 
 
 def _camera(config: Config) -> str:
-    if app.agent_is_running(config):
+    if installation.agent_is_running(config):
         return _in_use(config, Part.CAMERA)
     camera = open_camera(config.camera.source, config.camera, SystemClock())
     try:
@@ -175,7 +177,7 @@ def _camera(config: Config) -> str:
 
 def _gpio(config: Config) -> str:
     chip = machine.gpio_chip()
-    if app.agent_is_running(config):
+    if installation.agent_is_running(config):
         return f"{chip}: {_in_use(config, Part.RELEASE)}"
     open_gpio()
     return f"{chip}; the release on line {config.gpio.relay} is not tried: it would open the door"
@@ -189,7 +191,7 @@ def _attacks(config: Config) -> str:
 
 def _in_use(config: Config, part: Part) -> str:
     """Give what the agent that runs says of a part. Raises DeviceError with its complaint."""
-    with app.opened_store(config) as store:
+    with installation.opened_store(config) as store:
         for recorded in reversed(store.last_events(RECENT)):
             event = recorded.event
             if isinstance(event, FaultRaised) and event.part is part:
@@ -261,7 +263,7 @@ def _broker(config: Config) -> str:
 
 
 def _remote(config: Config) -> str:
-    with app.opened_store(config) as store:
+    with installation.opened_store(config) as store:
         trusted = store.controllers().values()
     opening = sum(Operation.UNLOCK in each.rights for each in trusted)
     match config.mqtt.remote_unlock:

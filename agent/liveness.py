@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from agent import app, presentations
+from agent import app, installation, presentations
 from agent.adapters.console import as_json
 from agent.command import command, main, table
 from agent.errors import ConfigError
@@ -43,7 +43,7 @@ def pad_bench(config: Path | None, *, species: str, number: int, kept: Path, jso
     try:
         before = presentations.read(kept.read_bytes() if kept.exists() else b"", str(kept))
         if number > 0:
-            with app.examiner(app.load_config(config)) as examine, kept.open("ab") as file:
+            with app.examiner(installation.load_config(config)) as examine, kept.open("ab") as file:
                 for count, each in enumerate(
                     presentations.measure(species, number, lambda: _when_ready(species, examine)), 1
                 ):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from agent import app, attacks
+from agent import app, attacks, installation
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import LocalReporter, as_object
 from agent.config import Config, Mqtt
@@ -104,7 +104,7 @@ def enrol_here(
     config = msgspec.structs.replace(config, mqtt=Mqtt())
     with app.agent(config, camera, [*reporters, until], simulate=True) as runtime:
         until.runtime = runtime
-        with app.opened_store(config) as store:
+        with installation.opened_store(config) as store:
             issued = issue_code(store, SystemClock(), authorised_by, terms)
         runtime.post(EnrolCommanded(app.new_subject(), issued.code))
         runtime.run()
@@ -155,7 +155,7 @@ def renew_consent(
     minor = store.resident(subject).subject.minor
     if minor != bool(guardian and guardian.strip()):
         raise StoreError(f"{subject}: a minor needs --guardian, and nobody else has one")
-    notice = app.load_notice(config)
+    notice = installation.load_notice(config)
     consent = give_consent(config.enrolment, notice, authorised_by, guardian, now.wall)
     return store.append(ConsentRenewed(subject), now, RenewConsent(subject, consent))
 
@@ -234,7 +234,7 @@ class Status:
 def status(config: Config) -> Status:
     """Look at the store, the models and their calibration. Raises DoorwardError."""
     _, calibration = app.load_vision(config)
-    with app.opened_store(config) as store:
+    with installation.opened_store(config) as store:
         loaded = store.load(calibration.model)
         last = store.last_events(1)
         cursor = store.cursor()
@@ -246,7 +246,7 @@ def status(config: Config) -> Status:
     admitted = sum(not subject.revoked for subject in roll.standing.values())
     return Status(
         door=config.door.name,
-        running=app.agent_is_running(config),
+        running=installation.agent_is_running(config),
         residents=admitted,
         revoked=revoked,
         suspended=sum(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from agent import app, credentials
+from agent import credentials, installation
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import as_json, local_time
 from agent.command import (
@@ -53,7 +53,7 @@ def add(  # noqa: PLR0913 - one parameter an option
     """Enrol a resident without a face, and print the subject: a PIN or a card opens instead."""
     admitted = validity(not_before, not_after, schedule)
     terms = Terms(label, household, administrator, admitted, accessible=accessible)
-    with app.opened_store(app.load_config(config)) as store:
+    with installation.opened_store(installation.load_config(config)) as store:
         subject = credentials.add_resident(store, SystemClock(), terms)
     click.echo(as_json({"subject": subject}) if json else subject)
 
@@ -70,12 +70,12 @@ def pin() -> None:
 @click.pass_obj
 def pin_set(config: Path | None, *, subject: str, duress: bool, choose: bool, json: bool) -> None:
     """Give a resident a new PIN, and print it this once; no file has it."""
-    settings, whose = app.load_config(config), SubjectId(subject)
-    with app.opened_store(settings) as store:
+    settings, whose = installation.load_config(config), SubjectId(subject)
+    with installation.opened_store(settings) as store:
         # Nobody is asked for the PIN of a subject that there is not.
         store.resident(whose)
         chosen = credentials.new_pin() if not choose else _asked("PIN", again="The same PIN again")
-        digest = app.code_digest(settings).pin
+        digest = installation.code_digest(settings).pin
         credentials.set_pin(store, SystemClock(), digest, whose, chosen, duress=duress)
     kind = "PIN for duress" if duress else "PIN"
     if json:
@@ -93,7 +93,7 @@ def pin_set(config: Path | None, *, subject: str, duress: bool, choose: bool, js
 @click.pass_obj
 def pin_remove(config: Path | None, *, subject: str, duress: bool, json: bool) -> None:
     """Have the PIN of a resident open no more."""
-    with app.opened_store(app.load_config(config)) as store:
+    with installation.opened_store(installation.load_config(config)) as store:
         removed = credentials.remove_pin(store, SystemClock(), SubjectId(subject), duress=duress)
     say(removed, json=json)
 
@@ -109,13 +109,13 @@ def card() -> None:
 @click.pass_obj
 def card_add(config: Path | None, *, subject: str, number: str | None, json: bool) -> None:
     """Have one more card open for a resident; only a digest of its number is kept."""
-    settings, whose = app.load_config(config), SubjectId(subject)
-    with app.opened_store(settings) as store:
+    settings, whose = installation.load_config(config), SubjectId(subject)
+    with installation.opened_store(settings) as store:
         store.resident(whose)
         read = (
             _asked("Hold the card to the reader, or type its number") if number is None else number
         )
-        digest = app.code_digest(settings).card
+        digest = installation.code_digest(settings).card
         added = credentials.add_card(store, SystemClock(), digest, whose, read)
     say(added, json=json)
 
@@ -125,7 +125,7 @@ def card_add(config: Path | None, *, subject: str, number: str | None, json: boo
 @click.pass_obj
 def card_remove(config: Path | None, *, subject: str, json: bool) -> None:
     """Have no card of a resident open any more."""
-    with app.opened_store(app.load_config(config)) as store:
+    with installation.opened_store(installation.load_config(config)) as store:
         removed = credentials.remove_cards(store, SystemClock(), SubjectId(subject))
     say(removed, json=json)
 
@@ -144,10 +144,10 @@ def visitor_add(
     config: Path | None, *, label: str, since: datetime | None, until: datetime, json: bool
 ) -> None:
     """Make a code for the keypad that opens the door once, and print it this once."""
-    settings = app.load_config(config)
+    settings = installation.load_config(config)
     begins, ends = None if since is None else epoch(since), epoch(until)
-    with app.opened_store(settings) as store:
-        digest = app.code_digest(settings).pin
+    with installation.opened_store(settings) as store:
+        digest = installation.code_digest(settings).pin
         made = credentials.invite(store, SystemClock(), digest, label, begins, ends)
     if json:
         click.echo(as_json(made))
@@ -161,7 +161,7 @@ def visitor_add(
 @click.pass_obj
 def visitor_list(config: Path | None, *, json: bool) -> None:
     """List the visitors whose codes were not used."""
-    with app.opened_store(app.load_config(config)) as store:
+    with installation.opened_store(installation.load_config(config)) as store:
         visitors = store.visitors()
     if json:
         click.echo(as_json(visitors))
@@ -179,7 +179,7 @@ def visitor_list(config: Path | None, *, json: bool) -> None:
 @click.pass_obj
 def visitor_remove(config: Path | None, *, visitor_id: str, json: bool) -> None:
     """Take a visitor's code back, at once."""
-    with app.opened_store(app.load_config(config)) as store:
+    with installation.opened_store(installation.load_config(config)) as store:
         gone = credentials.forget_visitor(store, SystemClock(), VisitorId(visitor_id))
     say(gone, json=json)
 

@@ -7,7 +7,7 @@ import click
 import msgspec
 from tabulate import tabulate
 
-from agent import app, operations
+from agent import installation, operations
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import as_json, as_object, in_words, local_time
 from agent.adapters.log import Head
@@ -30,7 +30,7 @@ from agent.errors import StoreError
 @click.pass_obj
 def erase(config: Path | None, *, subject: str, json: bool) -> None:
     """Forget a resident, and print the signed certificate of it."""
-    with app.opened_store(app.load_config(config)) as store:
+    with installation.opened_store(installation.load_config(config)) as store:
         certificate = operations.erase(store, SystemClock(), SubjectId(subject))
     click.echo(f"{subject} is erased; backups made before that open no more", err=True)
     shown = as_json({"subject": subject, "certificate": certificate})
@@ -42,7 +42,7 @@ def erase(config: Path | None, *, subject: str, json: bool) -> None:
 @click.pass_obj
 def export(config: Path | None, *, subject: str, json: bool) -> None:
     """Print all that is held on a resident, for that resident, as JSON."""
-    with app.opened_store(app.load_config(config)) as store:
+    with installation.opened_store(installation.load_config(config)) as store:
         held = operations.export(store, SubjectId(subject))
     click.echo(as_json(held) if json else msgspec.json.format(as_json(held)))
 
@@ -57,8 +57,8 @@ def consent() -> None:
 @click.pass_obj
 def consent_show(config: Path | None, *, subject: str, json: bool) -> None:
     """Say what a resident consented to, whether it counts, and how to leave by MQTT."""
-    settings = app.load_config(config)
-    with app.opened_store(settings) as store:
+    settings = installation.load_config(config)
+    with installation.opened_store(settings) as store:
         known = store.resident(SubjectId(subject)).subject
     if json:
         click.echo(
@@ -94,7 +94,7 @@ def consent_show(config: Path | None, *, subject: str, json: bool) -> None:
 @click.pass_obj
 def consent_export(config: Path | None, *, subject: str, json: bool) -> None:
     """Print the signed consent receipt, which `doorward verify` checks anywhere."""
-    with app.opened_store(app.load_config(config)) as store:
+    with installation.opened_store(installation.load_config(config)) as store:
         receipt = store.resident(SubjectId(subject)).receipt
     if receipt is None:
         raise StoreError(f"{subject} has no consent receipt: `doorward consent renew` makes one")
@@ -106,7 +106,7 @@ def consent_export(config: Path | None, *, subject: str, json: bool) -> None:
 @click.pass_obj
 def consent_withdraw(config: Path | None, *, subject: str, json: bool) -> None:
     """Stop comparing a resident's face, at once; the references are kept until erased."""
-    with app.opened_store(app.load_config(config)) as store:
+    with installation.opened_store(installation.load_config(config)) as store:
         recorded = operations.withdraw_consent(store, SystemClock(), SubjectId(subject))
     say(recorded, json=json)
 
@@ -120,8 +120,8 @@ def consent_renew(
     config: Path | None, *, subject: str, guardian: str | None, authorised_by: str, json: bool
 ) -> None:
     """Record that a resident consented to the privacy notice in force."""
-    settings = app.load_config(config)
-    with app.opened_store(settings) as store:
+    settings = installation.load_config(config)
+    with installation.opened_store(settings) as store:
         recorded = operations.renew_consent(
             settings, store, SubjectId(subject), authorised_by, guardian
         )
@@ -134,9 +134,9 @@ def consent_renew(
 @click.pass_obj
 def verify(config: Path | None, *, file: Path, key: str | None, json: bool) -> None:
     """Check a certificate, a consent receipt or a head of the log; no database is needed."""
-    settings = app.load_config(config) if key is None else Config()
+    settings = installation.load_config(config) if key is None else Config()
     try:
-        checked = app.check_document(settings, _text(file), key)
+        checked = installation.check_document(settings, _text(file), key)
     except ValueError as error:
         raise StoreError(f"{file}: {error}") from None
     if json:
@@ -150,7 +150,7 @@ def verify(config: Path | None, *, file: Path, key: str | None, json: bool) -> N
 @click.pass_obj
 def backup(config: Path | None, *, json: bool) -> None:
     """Copy the database; the copy opens on this device until the next erasure."""
-    made = app.make_backup(app.load_config(config))
+    made = installation.make_backup(installation.load_config(config))
     click.echo(as_json({"backup": str(made)}) if json else str(made))
 
 
@@ -160,7 +160,7 @@ def backup(config: Path | None, *, json: bool) -> None:
 @click.pass_obj
 def restore(config: Path | None, *, file: Path, older: bool, json: bool) -> None:
     """Put a backup in the place of the database, which is set aside."""
-    recorded = app.restore_backup(app.load_config(config), file, older=older)
+    recorded = installation.restore_backup(installation.load_config(config), file, older=older)
     say(recorded, json=json)
 
 
@@ -172,7 +172,7 @@ def events(ctx: click.Context, *, limit: int, json: bool) -> None:
     """Print the newest events, oldest of them first."""
     if ctx.invoked_subcommand is not None:
         return
-    with app.opened_store(app.load_config(ctx.obj)) as store:
+    with installation.opened_store(installation.load_config(ctx.obj)) as store:
         found = store.last_events(limit)
     if json:
         for recorded in found:
@@ -193,8 +193,8 @@ def events(ctx: click.Context, *, limit: int, json: bool) -> None:
 @click.pass_obj
 def events_verify(config: Path | None, *, heads: tuple[Path, ...], json: bool) -> None:
     """Check that no event was altered, taken out, put in or moved. Exits with 2 if one was."""
-    settings = app.load_config(config)
-    with app.opened_store(settings) as store:
+    settings = installation.load_config(config)
+    with installation.opened_store(settings) as store:
         newest = store.verify([_readable_head(settings, head) for head in heads])
     last, head = (newest.seq, newest.head) if newest else (0, "")
     shown = f"All {last} events are as they were committed.\n{head}".rstrip()
@@ -213,13 +213,13 @@ def audit_gallery(config: Path | None, *, json: bool) -> None:
 
     Who was never matched is told, and no reason for that. Nothing of the references is shown.
     """
-    settings = app.load_config(config)
+    settings = installation.load_config(config)
     found = examine_gallery(settings)
     attention = [each for each in found.findings if each.needs_attention]
     if json:
         click.echo(as_json(found))
     else:
-        with app.opened_store(settings) as store:
+        with installation.opened_store(settings) as store:
             labels = {row.id: row.label for row in store.subjects()}
         rows = [
             [
@@ -240,7 +240,7 @@ def audit_gallery(config: Path | None, *, json: bool) -> None:
 def _readable_head(settings: Config, file: Path) -> str:
     note = _text(file)
     try:
-        checked = app.check_document(settings, note, None)
+        checked = installation.check_document(settings, note, None)
     except ValueError as error:
         raise StoreError(f"{file}: {error}") from None
     if not isinstance(checked.content, Head):

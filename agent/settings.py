@@ -7,7 +7,7 @@ import click
 from msgspec import to_builtins
 from tabulate import tabulate
 
-from agent import app, manual, toml
+from agent import installation, manual, toml
 from agent.adapters.console import as_json
 from agent.command import command, main
 from agent.config import parse_config
@@ -26,7 +26,7 @@ def config() -> None:
 @click.pass_obj
 def config_check(config: Path | None, *, file: Path | None, json: bool) -> None:
     """Say whether a configuration is valid: FILE, or without it the one in force."""
-    read, text = app.read_config(file or config)
+    read, text = installation.read_config(file or config)
     parse_config(text, str(read))
     if json:
         click.echo(as_json({"file": _named(read), "valid": True}))
@@ -45,7 +45,7 @@ def config_show(config: Path | None, *, default: bool, json: bool) -> None:
         known = manual.keys(manual.tables()).values()
         click.echo(as_json(list(known)) if json else toml.template())
         return
-    file, text = app.read_config(config)
+    file, text = installation.read_config(config)
     settings, document = parse_config(text, str(file)), tomllib.loads(text)
     if json:
         names = manual.keys(manual.tables())
@@ -82,7 +82,7 @@ def config_explain(config: Path | None, *, key: str, json: bool) -> None:
 def _now(config: Path | None, key: str) -> tuple[object, str]:
     """Give what a key is set to and by what; None, and why, where the file is not valid."""
     try:
-        file, text = app.read_config(config)
+        file, text = installation.read_config(config)
         settings = parse_config(text, str(file))
     except ConfigError as error:
         # Whoever mends a key wants it explained just then.

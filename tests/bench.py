@@ -22,11 +22,11 @@ from tabulate import tabulate
 
 from agent.adapters.clock import SystemClock
 from agent.adapters.shortlist import shortlist_of
-from agent.app import models_directory
 from agent.config import Config
 from agent.core.matching import search
 from agent.core.types import Frame, Gallery, Pixels, SubjectId
 from agent.demonstration.stage import NOISE_FIELDS, Stage, photograph
+from agent.installation import models_directory
 from agent.motion import Motion
 from agent.vision.align import align
 from agent.vision.detect import FAR, NEAR, Detector, Landmarker

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
-from agent.app import models_directory
 from agent.config import Config
 from agent.core.enrolment import Enrolment
 from agent.core.matching import likeness_to_others
 from agent.core.types import Float32, Frame, Probe, Quality
 from agent.evaluation.collection import read_photograph
+from agent.installation import models_directory
 from agent.vision.pipeline import load_pipeline
 
 THRESHOLD = 0.53

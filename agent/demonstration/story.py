@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
-from agent import app, credentials, operations
+from agent import app, credentials, installation, operations
 from agent.adapters.clock import SystemClock
 from agent.adapters.console import in_words
 from agent.adapters.simulated import SimulatedDoor
@@ -197,13 +197,13 @@ def play(write: Write, *, json: bool) -> bool:
         stage = Stage(config.camera.fps, clock)
         door = SimulatedDoor(clock, app.new_subject)
         # One connection for the agent's thread, one for this: as for daemon and command line.
-        ours = stack.enter_context(app.opened_store(config))
+        ours = stack.enter_context(installation.opened_store(config))
         runtime = app.assemble(
             config,
             timed,
             calibration,
             app.simulation(stage, door),
-            app.open_store(config, clock),
+            installation.open_store(config, clock),
             [narrator, *app.broker(config)],
             clock,
             simulated=True,
@@ -215,7 +215,7 @@ def play(write: Write, *, json: bool) -> bool:
         acts = Play(narrator, stage, door, ours, look)
         try:
             narrator.await_event((Started,), 0)
-            _story(acts, app.code_digest(config).pin)
+            _story(acts, installation.code_digest(config).pin)
             last = ours.last_events(1)[-1].seq
             arrived = _arrived(collector, last, patience(look))
         finally:

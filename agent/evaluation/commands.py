@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from agent import app
+from agent import installation
 from agent.adapters.console import as_json
 from agent.command import command
 from agent.config import Config
@@ -56,7 +56,7 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     """Measure how often the door would open for the wrong face, and stay shut for the right one."""
     if plots is not None:
         drawings.pyplot()
-    collection = _collection(app.load_config(config), images, embedders)
+    collection = _collection(installation.load_config(config), images, embedders)
     report = evaluated(collection, read_pairs(pairs, collection))
     if plots is not None:
         drawings.draw(report, plots)
@@ -75,7 +75,7 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
 @click.pass_obj
 def calibrate(config: Path | None, *, images: Path, out: Path, embedder: str, json: bool) -> None:
     """Measure which cosine admits how many strangers, and write it where the door reads it."""
-    collection = _collection(app.load_config(config), images, [embedder])
+    collection = _collection(installation.load_config(config), images, [embedder])
     model = collection.models[embedder]
     others = calibrating.kept(out, model)
     people = collection.by_person(embedder)
@@ -100,7 +100,7 @@ def calibrate(config: Path | None, *, images: Path, out: Path, embedder: str, js
 
 def _collection(config: Config, images: Path, embedders: Sequence[str]) -> Collection:
     """Embed with the models and the quality limits of the door. Raises DoorwardError."""
-    directory = app.models_directory(config)
+    directory = installation.models_directory(config)
     pipelines = {
         name: load_pipeline(directory, config.quality, embedder=name) for name in embedders
     }

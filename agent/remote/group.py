@@ -13,7 +13,7 @@ from re import fullmatch
 import click
 import msgspec
 
-from agent import app
+from agent import installation
 from agent.adapters.broker import Access, read_access
 from agent.adapters.console import as_json
 from agent.command import main
@@ -40,7 +40,7 @@ class Setting:
     @property
     def access(self) -> Access:
         """The broker. Raises ConfigError."""
-        return read_access(app.load_config(self.config).mqtt)
+        return read_access(installation.load_config(self.config).mqtt)
 
     @property
     def labels(self) -> Labels:

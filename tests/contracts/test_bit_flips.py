@@ -12,7 +12,6 @@ from typing import TypeAlias
 import pytest
 
 from agent.adapters.devicekey import KEY_FILE
-from agent.app import checked_store
 from agent.config import Config
 from agent.core.credentials import (
     NO_CREDENTIALS,
@@ -42,6 +41,7 @@ from agent.core.types import (
     Validity,
 )
 from agent.errors import StoreError
+from agent.installation import checked_store
 from agent.ports import Recorded, Store
 from tests.residents import (
     DENIED,

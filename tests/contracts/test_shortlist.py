@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from agent.adapters.shortlist import LENGTH, require_faiss, shortlist_of
-from agent.app import open_store
 from agent.config import Config
 from agent.core.matching import search
 from agent.core.types import Float32, Gallery, SubjectId
 from agent.errors import ConfigError
+from agent.installation import open_store
 from tests.residents import StoppedClock, vectors
 
 needs_faiss = pytest.mark.skipif(find_spec("faiss") is None, reason="faiss is not installed")

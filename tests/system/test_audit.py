@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent import app, audit
+from agent import app, audit, installation
 from agent.adapters.clock import SystemClock
 from agent.audit import audit_gallery
 from agent.config import Config
@@ -47,7 +47,7 @@ def ours() -> str:
 
 
 def take(store: Store, name: str, references: Float32, made_by: str, home: str = "") -> None:
-    consent = replace(CONSENT, notice=app.load_notice(Config()))
+    consent = replace(CONSENT, notice=installation.load_notice(Config()))
     enrol(
         store,
         name,

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.app import models_directory
 from agent.config import Config
 from agent.core.types import Now
 from agent.demonstration.stage import Stage, photograph
+from agent.installation import models_directory
 from tests.system.computer import SECONDS, Computer
 
 MODELS = models_directory(Config())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import app, credentials
+from agent import credentials, installation
 from agent.adapters.clock import SystemClock
 from agent.config import Config
 from agent.core.credentials import NO_CREDENTIALS, Credentials, Visitor
@@ -102,9 +102,9 @@ def test_a_pin_is_made_shown_once_and_removed(computer: Computer, bob: SubjectId
     assert duress["pin"] != pin.strip()
     [held] = computer.ask("export", bob)
     assert (held["subject"]["pin"], held["subject"]["duress_pin"]) == (True, True)
-    with app.opened_store(Config(state_directory=str(computer.state))) as store:
+    with installation.opened_store(Config(state_directory=str(computer.state))) as store:
         kept = store.load(MODEL).subjects[bob].credentials
-    digests = app.code_digest(Config(state_directory=str(computer.state)))
+    digests = installation.code_digest(Config(state_directory=str(computer.state)))
     assert (kept.pin, kept.duress_pin) == (
         digests.pin(pin.strip()),
         digests.pin(duress["pin"]),

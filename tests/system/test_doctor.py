@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent import app
+from agent import app, installation
 from agent.adapters.clock import SystemClock
 from agent.core.effects import Enrol
 from agent.core.enrolment import PURPOSE
@@ -32,8 +32,8 @@ def examined(computer: Computer, *, simulate: bool = True) -> dict[str, Check]:
 @contextmanager
 def an_agent_that_told(computer: Computer, *events: Event) -> Iterator[None]:
     """Somebody who holds the state folder as an agent does, and has recorded these events."""
-    config = app.load_config(computer.config)
-    with app.sole_agent(config), app.opened_store(config) as store:
+    config = installation.load_config(computer.config)
+    with installation.sole_agent(config), installation.opened_store(config) as store:
         for event in events:
             store.append(event, SystemClock().now())
         yield
@@ -98,11 +98,13 @@ def test_a_state_folder_that_is_open_to_others_is_a_warning(computer: Computer) 
 
 def test_a_target_out_of_reach_of_the_calibration_is_a_warning(computer: Computer) -> None:
     assert examined(computer)["sureness"].finding == "with nobody compared, no face opens the door"
-    config = app.load_config(computer.config)
+    config = installation.load_config(computer.config)
     _, calibration = app.load_vision(config)
-    with app.opened_store(config) as store:
+    with installation.opened_store(config) as store:
         subject, vector = SubjectId("s-1"), vectors(1)[0]
-        consent = Consent("root", app.load_notice(config), PURPOSE, SystemClock().now().wall)
+        consent = Consent(
+            "root", installation.load_notice(config), PURPOSE, SystemClock().now().wall
+        )
         change = Enrol(
             Subject(subject, consent=consent), "", (Embedding(vector, calibration.model),)
         )

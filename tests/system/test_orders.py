@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent import app
+from agent import installation
 from agent.adapters.clock import SystemClock
 from agent.config import Config
 from agent.core.effects import Trust
@@ -85,8 +85,8 @@ def test_a_relay_that_does_not_obey_is_told_of_in_the_answer(agent: Agent, offic
 def outdated(folder: Path) -> Config:
     """A state folder whose database is of the schema before."""
     config = Config(state_directory=str(folder))
-    app.open_store(config, SystemClock()).close()
-    with closing(sqlite3.connect(app.database(config))) as connection, connection:
+    installation.open_store(config, SystemClock()).close()
+    with closing(sqlite3.connect(installation.database(config))) as connection, connection:
         for table in ("credentials", "visitors", "attempts"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 3")
@@ -94,7 +94,7 @@ def outdated(folder: Path) -> Config:
 
 
 def version(config: Config) -> int:
-    with closing(sqlite3.connect(app.database(config))) as connection:
+    with closing(sqlite3.connect(installation.database(config))) as connection:
         return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
@@ -102,16 +102,16 @@ def test_no_command_changes_the_database_under_an_agent_of_the_version_before(
     tmp_path: Path,
 ) -> None:
     config = outdated(tmp_path / "state")
-    with app.sole_agent(config):
+    with installation.sole_agent(config):
         with pytest.raises(StoreError, match="an agent of an earlier version is running on it"):
-            app.open_store(config, SystemClock())
+            installation.open_store(config, SystemClock())
         assert version(config) == 3
         # The agent itself, once it is started anew.
-        app.checked_store(config, SystemClock()).close()
+        installation.checked_store(config, SystemClock()).close()
     assert version(config) == 5
 
 
 def test_without_an_agent_any_command_takes_an_older_database_over(tmp_path: Path) -> None:
     config = outdated(tmp_path / "state")
-    app.open_store(config, SystemClock()).close()
+    installation.open_store(config, SystemClock()).close()
     assert version(config) == 5

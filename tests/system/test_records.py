@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from agent import app
+from agent import installation
 from agent.adapters.clock import SystemClock
 from agent.config import Config, Retention
 from agent.core.effects import Enrol
@@ -28,7 +28,7 @@ ADA = "s-00000000000000ad"
 
 @contextmanager
 def opened(computer: Computer) -> Iterator[Store]:
-    with app.opened_store(Config(state_directory=str(computer.state))) as store:
+    with installation.opened_store(Config(state_directory=str(computer.state))) as store:
         yield store
 
 
@@ -37,7 +37,7 @@ def resident(computer: Computer) -> Computer:
     """A computer on which Ada is enrolled, and was admitted."""
     with opened(computer) as store:
         now = SystemClock().now()
-        notice = app.load_notice(Config())
+        notice = installation.load_notice(Config())
         consent = replace(CONSENT, notice=notice)
         enrol(store, ADA, label="Ada, flat 12", household="12", consent=consent, now=now)
         store.append(granted(ADA), now)
@@ -126,7 +126,7 @@ def test_only_a_guardian_renews_for_a_minor(computer: Computer) -> None:
         renew_consent(config, store, SubjectId("s-2"), "root", "Cy")
         consent = store.load(MODEL).subjects[SubjectId("s-2")].consent
         assert consent is not None
-        assert (consent.guardian, consent.notice) == ("Cy", app.load_notice(config))
+        assert (consent.guardian, consent.notice) == ("Cy", installation.load_notice(config))
 
 
 def test_a_minor_is_enrolled_with_a_guardian_only(computer: Computer) -> None:
@@ -148,12 +148,12 @@ def test_the_notice_in_force_is_the_text_of_a_file(tmp_path: Path) -> None:
     text.write_bytes(b"abc")
     config = Config(notice_file=str(text), enrolment=Enrolment(notice="house-1"))
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert app.load_notice(config) == Notice("house-1", digest)
+    assert installation.load_notice(config) == Notice("house-1", digest)
     text.unlink()
     with pytest.raises(ConfigError, match=r"privacy notice 'house-1' cannot be read: .*notice"):
-        app.load_notice(config)
+        installation.load_notice(config)
     with pytest.raises(ConfigError, match="set notice_file to its text"):
-        app.load_notice(Config(enrolment=Enrolment(notice="2031-01")))
+        installation.load_notice(Config(enrolment=Enrolment(notice="2031-01")))
 
 
 def test_a_cut_tail_is_found_with_a_head_kept_elsewhere(resident: Computer, tmp_path: Path) -> None:
