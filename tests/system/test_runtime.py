@@ -53,16 +53,19 @@ ADA, BEN, EVE = somebody("ada"), somebody("ben"), somebody("eve")
 
 def test_the_door_opens_for_a_resident_and_locks_by_itself(agent: Agent) -> None:
     with agent.running():
+        came_at = time.monotonic()
         agent.corridor.standing = ADA
         granted = agent.archive.of(Granted)
         agent.corridor.standing = None
-        assert eventually(lambda: agent.archive.states[-1:] == [LockState.LOCKED])
+        # It was locked before, so the last state alone would not say that it is over.
+        assert eventually(lambda: len(agent.archive.states) == 3)
         assert eventually(lambda: agent.door.pulses)
     assert isinstance(granted, Granted)
     assert granted.subject == ADA.id
     assert agent.archive.states == [LockState.LOCKED, LockState.UNLOCKED, LockState.LOCKED]
-    [(on_at, off_at)] = agent.door.pulses
-    assert off_at - on_at >= RELEASE_SECONDS * 0.9
+    # The pulse counts from the grant, which is committed before the line is driven.
+    [(_, off_at)] = agent.door.pulses
+    assert off_at - came_at >= RELEASE_SECONDS
     assert Indication.GRANTED in agent.door.indications
 
 
