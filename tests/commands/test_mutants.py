@@ -21,6 +21,7 @@ NEEDED = [
     "tests/residents.py",
     "tests/core/__init__.py",
     "tests/core/people.py",
+    "tests/core/reached.py",
     "tests/commands",
 ]
 PACKAGES = [
@@ -48,7 +49,8 @@ def main() -> int:
     for module in modules:
         assert Path(module.__file__).is_relative_to(here), f"not the copy: {module.__file__}"
     try:
-        run(examples=60, steps=20)
+        for _ in run(examples=60, steps=20):
+            pass
     except BrokenPromiseError:
         traceback.print_exc()
         return 1

@@ -30,10 +30,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from tests.core.MODULE import MACHINE
+from tests.core.reached import rounds
 
 
 def test_machine() -> None:
@@ -42,16 +41,8 @@ def test_machine() -> None:
     assert len(modules) > 10
     for module in modules:
         assert Path(module.__file__).is_relative_to(here), f"not the copy: {module.__file__}"
-    fast = settings(
-        max_examples=150,
-        stateful_step_count=25,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        phases=[Phase.generate],
-        report_multiple_bugs=False,
-    )
-    run_state_machine_as_test(MACHINE, settings=fast)
+    for _ in rounds(MACHINE, examples=150, steps=25):
+        pass
 
 
 def main() -> int:
