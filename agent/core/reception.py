@@ -177,9 +177,8 @@ class Reception:
         examined: whether the face is there in the flesh. unclear: that this could not be told: then
         it never does without a second factor.
         """
-        subject = self._roll.standing.get(claim.match.subject)
-        if subject is None:
-            return []
+        # Who does not stand any more is not in the gallery, nor examined.
+        subject = self._roll.standing[claim.match.subject]
         if self._service.serving == subject.id:
             # Nobody opens the door by standing there while choosing.
             self._presentation.clear()
