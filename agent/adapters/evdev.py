@@ -181,13 +181,14 @@ class Keyboard:
             with self._asking():
                 events = list(device.read())
             for event in events:
+                at = self._pressed_at(event)
                 # By its own time: what waits in the device goes on with what is as old.
-                self._keys.expire(self._pressed_at(event))
+                self._keys.expire(at)
                 if event.type == codes.EV_SYN and event.code == codes.SYN_DROPPED:
                     self._keys.lose(self._monotonic())
                 elif event.type == codes.EV_KEY and event.value == PRESSED:
                     key = self._typing.get(event.code, "")
-                    for happened in self._keys.press(key, self._pressed_at(event)):
+                    for happened in self._keys.press(key, at):
                         post(happened)
 
     def _pressed_at(self, event: Event) -> float:

@@ -135,7 +135,6 @@ class Examination:
         self._commanded_at: float | None = None
         self._flashed_at: float | None = None
         self._rests_until = float("-inf")
-        self._asked = False
         self._phases: list[list[Probe]] = []
         self._rows: dict[Claimant, _Row] = {}
         self._moved: SubjectId | None = None
@@ -186,7 +185,6 @@ class Examination:
         if not now >= self._rests_until:
             return []
         self._claim = claim
-        self._asked = False
         if level is not PadLevel.FLASH_AND_CHALLENGE:
             return self._flash(now)
         self._turns = list(TURNS[self._draw(len(TURNS))])
@@ -230,6 +228,12 @@ class Examination:
             self.failed(self._claim, verdict, now)
         self.drop(now)
 
+    @property
+    def _asked(self) -> bool:
+        """Whether a turn was commanded or the code given out."""
+        commanded = self._commanded_at is not None or len(self._phases) > 1
+        return commanded or self._flashed_at is not None
+
     def drop(self, now: float) -> None:
         """Forget it: what it was for is over. now: monotonic seconds."""
         if self._claim is not None:
@@ -251,7 +255,6 @@ class Examination:
             return []
         if not self._turns:
             return self._flash(now)
-        self._asked = True
         self._commanded_at = now
         self.deadline = now + self._seconds
         return [Show(COMMANDS[self._turns[0]])]
@@ -264,7 +267,6 @@ class Examination:
         return [Show(Indication.LOOK_HERE)]
 
     def _flash(self, now: float) -> list[Effect]:
-        self._asked = True
         self._flashed_at = now
         self.deadline = now + ANSWERS
         return [Examine(CODES[self._draw(len(CODES))], self.deadline)]

@@ -420,6 +420,17 @@ def test_who_breaks_off_what_was_asked_has_tried(act: str, commands: bool, count
     assert shown(lit.stand(ADA))[-1] is looks
 
 
+def test_who_breaks_off_between_two_turns_has_tried() -> None:
+    lit = door(replace(CHALLENGE, lockout=Lockout(refusals=100)))
+    for _ in range(3):
+        lit.wait(60.0)
+        lit.stand(ADA)
+        assert shown(lit.turn(commanded(lit))) == [Indication.LOOK_HERE]
+        lit.push(after=0.1)
+    lit.wait(30.0)
+    assert shown(lit.stand(ADA))[-1] is Indication.ENTER_PIN
+
+
 def test_who_breaks_off_while_the_light_flashes_has_tried() -> None:
     lit = door(PATIENT)
     for _ in range(3):
